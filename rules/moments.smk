@@ -1,0 +1,49 @@
+rule within:
+    """Sum a snapshot up into its moments."""
+    input:
+        activations="<results>/activations/{snapshot}.zarr",
+        inspected=ancient(inspected_of("snapshot")),
+    output:
+        directory("<results>/moments/{snapshot}.zarr"),
+    log:
+        "<logs>/within/{snapshot}.log",
+    benchmark:
+        "<benchmarks>/within/{snapshot}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=moments_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings("moments"),
+        code=code_digest("steps.within"),
+    shell:
+        "python -m convergent within --activations {input.activations} --settings {params.settings:q}"
+        " --threads {threads} --output {output} > {log} 2>&1"
+
+
+rule between:
+    """Sum a pair of snapshots up into their moments, as they are and with the images of B permuted."""
+    input:
+        a="<results>/activations/{a}.zarr",
+        b="<results>/activations/{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/moments/{a}--{b}.zarr"),
+    log:
+        "<logs>/between/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/between/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=moments_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings("moments"),
+        code=code_digest("steps.between"),
+    shell:
+        "python -m convergent between --a {input.a} --b {input.b} --settings {params.settings:q}"
+        " --threads {threads} --output {output} > {log} 2>&1"

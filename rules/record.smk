@@ -1,0 +1,54 @@
+rule probe:
+    """Choose the images on which all networks of a data set are recorded."""
+    output:
+        directory("<results>/probe/{data}.zarr"),
+    log:
+        "<logs>/probe/{data}.log",
+    benchmark:
+        "<benchmarks>/probe/{data}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        recipe=recipe_of_data,
+        settings=settings("probe"),
+        data_root=data_root(),
+        code=code_digest("steps.probe"),
+    shell:
+        "python -m convergent probe --recipe {params.recipe:q} --settings {params.settings:q}"
+        " {params.data_root} --output {output} > {log} 2>&1"
+
+
+rule record:
+    """Record the activations of a snapshot on the probe, in full and as spatial means."""
+    input:
+        training="<training>/{network}-s{seed}",
+        inspected="<results>/networks/{network}.json",
+        probe=lambda wildcards: f"<results>/probe/{RECIPES[wildcards.network].data}.zarr",
+    output:
+        activations=directory("<results>/activations/{network}-s{seed}-{stage}.zarr"),
+        pooled=directory("<results>/pooled/{network}-s{seed}-{stage}.zarr"),
+    log:
+        "<logs>/record/{network}-s{seed}-{stage}.log",
+    benchmark:
+        "<benchmarks>/record/{network}-s{seed}-{stage}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=recording_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+        gpu=1,
+    params:
+        recipe=recipe,
+        settings=settings("recording"),
+        data_root=data_root(),
+        code=code_digest("steps.record"),
+    shell:
+        "python -m convergent record --recipe {params.recipe:q} --settings {params.settings:q}"
+        " --inspected {input.inspected} --training {input.training} --stage {wildcards.stage}"
+        " --probe {input.probe} --threads {threads} {params.data_root}"
+        " --activations {output.activations} --pooled {output.pooled} > {log} 2>&1"

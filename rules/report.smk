@@ -1,0 +1,60 @@
+rule summary:
+    """Gather every result in one tidy table, and read it in one paragraph."""
+    input:
+        all_stores(),
+    output:
+        table=report(
+            "<results>/tables/summary.csv",
+            caption="captions/summary.rst",
+            category="Table",
+            labels={"table": "every statistic with its error and its nulls"},
+        ),
+        reading="<results>/tables/reading.rst",
+    log:
+        "<logs>/summary.log",
+    benchmark:
+        "<benchmarks>/summary.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        comparisons=comparison_list(),
+        measures=" ".join(EXPERIMENT.measures),
+        folder=lambda wildcards, input: Path(input[0]).parents[1],
+        code=code_digest("steps.summary"),
+    shell:
+        "python -m convergent summary --comparisons {params.comparisons:q} --measures {params.measures}"
+        " --folder {params.folder} --table {output.table} --reading {output.reading} > {log} 2>&1"
+
+
+rule figure:
+    """Draw one figure of a comparison."""
+    input:
+        stores=figure_stores,
+        untrained=figure_untrained,
+    output:
+        png=report(
+            "<results>/figures/{comparison}/{figure}.png",
+            caption="captions/figure.rst",
+            category="{comparison}",
+            labels={"figure": "{figure}"},
+        ),
+        pdf="<results>/figures/{comparison}/{figure}.pdf",
+    log:
+        "<logs>/figure/{comparison}/{figure}.log",
+    benchmark:
+        "<benchmarks>/figure/{comparison}/{figure}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=lambda wildcards: code_digest("steps.figure", f"figures.{wildcards.figure}"),
+    shell:
+        "python -m convergent figure --figure {wildcards.figure} --stores {input.stores}"
+        " --untrained {input.untrained} --output {output} > {log} 2>&1"

@@ -1,0 +1,49 @@
+rule inspect:
+    """Name the layers of a network; unknown layers fail here, before any training."""
+    output:
+        "<results>/networks/{network}.json",
+    log:
+        "<logs>/inspect/{network}.log",
+    benchmark:
+        "<benchmarks>/inspect/{network}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        recipe=recipe,
+        layers=layers,
+        data_root=data_root(),
+        code=code_digest("steps.inspect"),
+    shell:
+        "python -m convergent inspect --network {wildcards.network} --recipe {params.recipe:q}"
+        " --layers {params.layers:q} {params.data_root} --output {output} > {log} 2>&1"
+
+
+rule train:
+    """Train a network from one seed; shared by all experiments, made anew only when recipe or code change."""
+    input:
+        # Other layers to record are no reason to train again.
+        inspected=ancient("<results>/networks/{network}.json"),
+    output:
+        directory("<training>/{network}-s{seed}"),
+    log:
+        "<logs>/train/{network}-s{seed}.log",
+    benchmark:
+        "<benchmarks>/train/{network}-s{seed}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: lambda wildcards: RECIPES[wildcards.network].training.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=1,
+    params:
+        recipe=recipe,
+        data_root=data_root(),
+        code=code_digest("steps.train"),
+    shell:
+        "python -m convergent train --recipe {params.recipe:q} --seed {wildcards.seed} --threads {threads}"
+        " {params.data_root} --output {output} > {log} 2>&1"

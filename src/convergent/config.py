@@ -1,0 +1,374 @@
+"""The experiment: what a user writes in YAML, as frozen dataclasses.
+
+Each key is declared once, with its meaning and its limits; the JSON schema, the checks and the table in
+config/README.md come from these declarations. The Snakefile imports this module: no scientific library.
+"""
+
+import difflib
+import itertools
+import json
+import os
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import jsonschema
+import yaml
+
+from convergent.errors import InputError
+
+NAME = "^[a-z0-9_]+$"
+Measure = Literal["statistics", "correlation", "matching", "sparse_prediction", "clustering"]
+# Held-out images of each data set, where no folder has to be asked; data.py has the same number.
+HELD_OUT = {"digits": 500, "cifar10": 10_000}
+
+
+def key(doc: str, default: Any = MISSING, **limits: Any) -> Any:
+    """Declare a key: its meaning, its default (none: required) and its limits in JSON schema words."""
+    return field(default=default, metadata={"description": doc, **limits})
+
+
+@dataclass(frozen=True)
+class Probe:
+    images: int = key("held-out images on which every network is recorded; a multiple of `folds`", minimum=4)
+    folds: int = key("folds of consecutive images, the unit of cross-validation and of standard errors", minimum=2)
+    seed: int = key("seed of the choice and order of the images", minimum=0)
+
+
+@dataclass(frozen=True)
+class Recording:
+    dtype: Literal["float16", "float32"] = key("type of the stored activations")
+    batch: int = key("images in one forward pass", minimum=1)
+
+
+@dataclass(frozen=True)
+class Moments:
+    precision: Literal["float64", "float32"] = key("type of the products; sums are always float64")
+    permutations: int = key("replicates with the images of the second network permuted, the permuted null", minimum=1)
+
+
+@dataclass(frozen=True)
+class Matching:
+    rotations: int = key("random rotations of the second network, the rotated null", minimum=2)
+
+
+@dataclass(frozen=True)
+class SparsePrediction:
+    alphas: int = key("penalties on the logarithmic grid, besides those of Li et al. 2016 and zero", minimum=2)
+    smallest: float = key(
+        "smallest penalty of the grid, as a share of the largest", exclusiveMinimum=0, exclusiveMaximum=1
+    )
+
+
+@dataclass(frozen=True)
+class Clustering:
+    threshold: float = key("correlations up to this are no edge of the graph", minimum=0, exclusiveMaximum=1)
+    units_per_cluster: float = key("live units of both networks for each spectral cluster", minimum=2)
+    repeats: int = key("k-means starts compared for stability, and label permutations of the null", minimum=2)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    name: str = key("name of the comparison, in the table and of its folder of figures", pattern=NAME)
+    stage: str = key("stage at which all pairs of seeds are compared", pattern=NAME)
+    untrained: str | None = key("the comparison that serves as the untrained null", None)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    networks: tuple[str, ...] = key("recipes in config/networks to compare", minItems=1, uniqueItems=True)
+    seeds: tuple[int, ...] = key("one training of every network for each", minItems=2, uniqueItems=True)
+    comparisons: tuple[Comparison, ...] = key("what is compared", minItems=1)
+    layers: Literal["all"] | Mapping[str, tuple[str, ...]] = key(
+        "`all` post-ReLU nodes, or a list of nodes for each network"
+    )
+    probe: Probe = key("the images")
+    recording: Recording = key("the activations")
+    moments: Moments = key("the one pass over two stores of activations")
+    measures: tuple[Measure, ...] = key("the measures to compute", minItems=1, uniqueItems=True)
+    matching: Matching = key("one-to-one matching")
+    sparse_prediction: SparsePrediction = key("prediction of each unit from few units of the other network")
+    clustering: Clustering = key("clusters of units of both networks")
+    name: str | None = key("results go to results/{name}; none: to results", None, pattern=NAME)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    name: str = key("`convnet`, a model of torchvision, or a function in `file`")
+    arguments: Mapping[str, Any] = key("arguments of that function", None)
+    file: str | None = key("a Python file of your own that defines the function", None)
+
+
+@dataclass(frozen=True)
+class Training:
+    epochs: int = key("passes over the training images", minimum=1)
+    batch_size: int = key("images in one step", minimum=1)
+    learning_rate: float = key("peak learning rate of SGD", exclusiveMinimum=0)
+    momentum: float = key("momentum of SGD", 0.9, minimum=0, exclusiveMaximum=1)
+    weight_decay: float = key("weight decay of SGD", 0.0, minimum=0)
+    schedule: Literal["cosine", "constant"] = key("how the learning rate falls, step by step", "cosine")
+    threads: int = key("cores of one training; part of the recipe, as the weights depend on it", 1, minimum=1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    data: str = key("`digits`, `cifar10`, or a folder of images below CONVERGENT_DATA", pattern=NAME)
+    architecture: Architecture = key("the network")
+    training: Training = key("how it is trained")
+    stages: tuple[str, ...] = key("stages to keep: `init`, `epoch{n}`, `final`", minItems=1, uniqueItems=True)
+    image_size: int | None = key(
+        "side in pixels to which the images of a folder are resized and cropped", None, minimum=1
+    )
+
+
+def load(config: Mapping[str, Any], root: Path) -> "tuple[Experiment, dict[str, Recipe]]":
+    """Check a whole experiment before anything runs.
+
+    Parameters
+    ----------
+    config : the merged configuration, as Snakemake hands it over
+    root : the folder that holds config/networks
+
+    Returns
+    -------
+    the experiment, and the recipe of each of its networks
+
+    Raises
+    ------
+    InputError : one line that names the key, what was found and what would be right
+    """
+    experiment: Experiment = build(Experiment, _without_pathvars(config), "configuration")
+    _check_experiment(experiment)
+    recipes = {
+        network: load_recipe(root / "config" / "networks" / f"{network}.yaml") for network in experiment.networks
+    }
+    for network, recipe in recipes.items():
+        where = f"config/networks/{network}.yaml"
+        _check_stages(experiment, recipe, where)
+        _check_files(recipe, where, root)
+        held_out = HELD_OUT.get(recipe.data)
+        if held_out is not None and experiment.probe.images > held_out:
+            raise InputError(
+                f"configuration: probe.images: {experiment.probe.images} is more than the {held_out} held-out images "
+                f"of {recipe.data}"
+            )
+    return experiment, recipes
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check one recipe."""
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise InputError(
+            f"configuration: networks: no recipe {path}; there are {_listed(known)}{_closest(path.stem, known)}"
+        )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    recipe: Recipe = build(Recipe, content, str(path))
+    for i, stage in enumerate(recipe.stages):
+        epoch = re.fullmatch(r"epoch(\d+)", stage)
+        if stage not in ("init", "final") and not (epoch and 1 <= int(epoch[1]) <= recipe.training.epochs):
+            last = recipe.training.epochs
+            raise InputError(f"{path}: stages[{i}]: {stage!r} is not init, final or epoch1 … epoch{last}")
+    return recipe
+
+
+def build(cls: type, content: Any, source: str) -> Any:
+    """A dataclass from plain YAML content, checked against its declarations.
+
+    Raises
+    ------
+    InputError : for the first fault found, ``{source}: {path of the key}: {what is wrong}``
+    """
+    errors = sorted(
+        _Validator(json_schema(cls)).iter_errors(content),
+        key=lambda e: (len(e.absolute_path), str(list(e.absolute_path))),
+    )
+    if errors:
+        raise InputError(f"{source}: {_explain(errors[0], cls)}")
+    return _construct(cls, content)
+
+
+def parse(cls: type) -> Callable[[str], Any]:
+    """For argparse: a section from JSON text, or from a YAML file."""
+
+    def section(text: str) -> Any:
+        if text.lstrip().startswith("{"):
+            return build(cls, json.loads(text), "settings")
+        return build(cls, yaml.safe_load(Path(text).read_text(encoding="utf-8")), text)
+
+    return section
+
+
+def json_schema(cls: type) -> dict[str, Any]:
+    """The JSON schema of a dataclass of this module; config/schema.json is that of `Experiment`."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema_of(cls)}
+
+
+def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str]]:
+    """The pairs of snapshots of a comparison: all pairs of seeds of every network at its stage."""
+    return [
+        (f"{network}-s{a}-{comparison.stage}", f"{network}-s{b}-{comparison.stage}")
+        for network in experiment.networks
+        for a, b in itertools.combinations(sorted(experiment.seeds), 2)
+    ]
+
+
+def _check_experiment(experiment: Experiment) -> None:
+    probe, names = experiment.probe, [comparison.name for comparison in experiment.comparisons]
+    if probe.images % probe.folds:
+        raise InputError(
+            f"configuration: probe: {probe.images} images do not divide into {probe.folds} equal folds of at least "
+            f"2 images; {max(probe.images - probe.images % probe.folds, 2 * probe.folds)} would"
+        )
+    if probe.images // probe.folds < 2:
+        raise InputError(
+            f"configuration: probe.folds: {probe.folds} folds of {probe.images} images leave fewer than 2 images each"
+        )
+    for i, comparison in enumerate(experiment.comparisons):
+        if comparison.name in names[:i]:
+            raise InputError(f"configuration: comparisons[{i}].name: {comparison.name!r} stands twice")
+        if comparison.untrained is not None and comparison.untrained not in names:
+            raise InputError(
+                f"configuration: comparisons[{i}].untrained: no comparison {comparison.untrained!r}; "
+                f"there are {_listed(names)}{_closest(comparison.untrained, names)}"
+            )
+        if comparison.untrained == comparison.name:
+            raise InputError(f"configuration: comparisons[{i}].untrained: {comparison.name!r} cannot be its own null")
+    if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
+        raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")
+    for network in experiment.layers if isinstance(experiment.layers, Mapping) else ():
+        if network not in experiment.networks:
+            raise InputError(
+                f"configuration: layers: no network {network!r} in networks: {_listed(experiment.networks)}"
+                f"{_closest(network, experiment.networks)}"
+            )
+
+
+def _check_stages(experiment: Experiment, recipe: Recipe, where: str) -> None:
+    for i, comparison in enumerate(experiment.comparisons):
+        if comparison.stage not in recipe.stages:
+            raise InputError(
+                f"configuration: comparisons[{i}].stage: {where} keeps no stage {comparison.stage!r}; it keeps "
+                f"{_listed(recipe.stages)}{_closest(comparison.stage, recipe.stages)}"
+            )
+
+
+def _check_files(recipe: Recipe, where: str, root: Path) -> None:
+    file = recipe.architecture.file
+    if file is not None and not (root / file).is_file():
+        raise InputError(f"{where}: architecture.file: there is no file {root / file}")
+    if recipe.data == "digits":
+        return
+    data = os.environ.get("CONVERGENT_DATA")
+    if data is None:
+        raise InputError(
+            f"{where}: data: {recipe.data} is read from the folder named by the environment variable "
+            "CONVERGENT_DATA; set it"
+        )
+    folder = Path(data) / ("cifar-10-batches-py" if recipe.data == "cifar10" else recipe.data)
+    if not folder.is_dir():
+        raise InputError(f"{where}: data: no folder {folder} (CONVERGENT_DATA={data})")
+    if recipe.data != "cifar10" and recipe.image_size is None:
+        raise InputError(f"{where}: image_size: needed for {recipe.data}, a folder of images")
+
+
+def _without_pathvars(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "pathvars"}
+
+
+def _schema_of(annotation: Any) -> dict[str, Any]:
+    """JSON schema of a type annotation."""
+    if is_dataclass(annotation):
+        hints = get_type_hints(annotation)
+        properties = {f.name: {**_schema_of(hints[f.name]), **f.metadata} for f in fields(annotation)}
+        required = [f.name for f in fields(annotation) if f.default is MISSING]
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    if get_origin(annotation) in (Union, types.UnionType):
+        options = [_schema_of(option) for option in get_args(annotation)]
+        if all(set(option) == {"type"} for option in options):
+            return {"type": [option["type"] for option in options]}
+        return {"anyOf": options}
+    if get_origin(annotation) is Literal:
+        return {"enum": list(get_args(annotation))}
+    if get_origin(annotation) is tuple:
+        return {"type": "array", "items": _item(get_args(annotation)[0])}
+    if get_origin(annotation) is Mapping:
+        content = get_args(annotation)[1]
+        return {"type": "object"} if content is Any else {"type": "object", "additionalProperties": _schema_of(content)}
+    return {"type": {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}[annotation]}
+
+
+def _is_integer(checker: Any, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# JSON schema takes 4.0 for an integer; a seed or a number of images is written without a point.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
+
+
+def _item(annotation: Any) -> dict[str, Any]:
+    """Every list of names holds names that become parts of paths; every list of numbers holds seeds."""
+    schema = _schema_of(annotation)
+    return schema | {"minimum": 0} if annotation is int else schema
+
+
+def _construct(annotation: Any, content: Any) -> Any:
+    if is_dataclass(annotation):
+        hints = get_type_hints(annotation)
+        return annotation(**{name: _construct(hints[name], value) for name, value in content.items()})  # type: ignore[operator]
+    if get_origin(annotation) is tuple:
+        return tuple(_construct(get_args(annotation)[0], item) for item in content)
+    return content
+
+
+def _explain(error: jsonschema.ValidationError, cls: type) -> str:
+    """A fault as one line: the key, what was found, what would be right."""
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+    found: Any = error.instance
+    expected: Any = error.validator_value
+    schema: Any = error.schema
+    match error.validator:
+        case "additionalProperties":
+            known = list(schema["properties"])
+            unknown = sorted(str(name) for name in found if name not in known)
+            what = f"unknown key {unknown[0]!r}; the keys are {_listed(known)}{_closest(unknown[0], known)}"
+        case "required":
+            what = f"the key {next(name for name in expected if name not in found)!r} is missing"
+        case "type":
+            names = " or ".join([expected] if isinstance(expected, str) else expected)
+            what = f"{found!r} is not of type {names}"
+            if "number" in names and isinstance(found, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", found):
+                what += f"; YAML reads it as text, write {found.replace('e', '.0e')}"
+        case "enum":
+            what = f"{found!r} is none of {_listed(expected)}{_closest(str(found), [str(e) for e in expected])}"
+        case "uniqueItems":
+            what = f"{next(item for i, item in enumerate(found) if item in found[:i])!r} stands twice"
+        case "minItems":
+            what = f"{len(found)} given, at least {expected} needed"
+        case "minimum" | "exclusiveMinimum":
+            what = f"{found!r} is {'below' if error.validator == 'minimum' else 'not above'} {expected}"
+        case "maximum" | "exclusiveMaximum":
+            what = f"{found!r} is {'above' if error.validator == 'maximum' else 'not below'} {expected}"
+        case "pattern":
+            what = f"{found!r} may hold only lower-case letters, digits and _"
+        case _:
+            what = " ".join(error.message.split())
+    return f"{where}: {what}" if where else what
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, names)) or "none"
+
+
+def _closest(name: str, known: Iterable[Any]) -> str:
+    close = difflib.get_close_matches(name, [str(k) for k in known], n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,147 @@
+"""Images and labels, split into training and held-out, read on demand as uint8.
+
+``digits`` (scikit-learn) ships with a dependency; ``cifar10`` and folders of images are read through torchvision
+below a root folder and never downloaded. Imports nothing of the floor but `errors`: its digest decides whether
+networks are trained again.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torchvision.datasets import CIFAR10, ImageFolder
+from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
+
+from convergent.errors import InputError
+
+Split = Literal["training", "held_out"]
+
+# Mean and standard deviation of each channel on the scale 0–1; a folder of images gets ImageNet's.
+CHANNELS = {
+    "digits": ((0.305,), (0.376,)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)),
+    "folder": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+DIGITS_HELD_OUT = 500
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split of a data set.
+
+    Attributes
+    ----------
+    ids : stable identifiers, one an image
+    labels : int64[image]
+    class_names : name of each label
+    shape : channel, y, x of one image
+    read : indices → uint8[image, channel, y, x]
+    data : the data set
+    """
+
+    ids: list[str]
+    labels: torch.Tensor
+    class_names: list[str]
+    shape: tuple[int, int, int]
+    read: Callable[[torch.Tensor], torch.Tensor]
+    data: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def normalised(self, indices: torch.Tensor) -> torch.Tensor:
+        """float32[image, channel, y, x], each channel of about zero mean and unit variance."""
+        mean, std = CHANNELS.get(self.data, CHANNELS["folder"])
+        pixels = self.read(indices).to(torch.float32) / 255
+        return (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+
+
+def load(data: str, split: Split, root: Path | None = None, image_size: int | None = None) -> Images:
+    """Open one split of a data set.
+
+    Parameters
+    ----------
+    data : ``digits``, ``cifar10``, or a folder below `root` with ``train/{class}/`` and ``test/{class}/``
+    split : ``training`` or ``held_out``
+    root : the folder of data sets, not needed for digits
+    image_size : side in pixels, for a folder of images
+
+    Raises
+    ------
+    InputError : if the files are not there, naming what belongs where
+    """
+    if data == "digits":
+        return _digits(split)
+    if root is None:
+        raise InputError(f"{data}: set CONVERGENT_DATA to the folder that holds the data sets")
+    if data == "cifar10":
+        return _cifar10(split, root)
+    return _folder(data, split, root, image_size)
+
+
+def choose_probe(size: int, images: int, seed: int) -> np.ndarray:
+    """Indices of the probe: `images` of `size` held-out images, without replacement, shuffled."""
+    if images > size:
+        raise InputError(f"probe.images: {images} is more than the {size} held-out images")
+    return np.random.default_rng(seed).permutation(size)[:images]
+
+
+def fingerprint(images: Images, indices: np.ndarray) -> str:
+    """Digest of the ids, labels and pixels of some images, in order."""
+    state = hashlib.sha256()
+    for start in range(0, len(indices), 256):
+        chosen = torch.from_numpy(indices[start : start + 256])
+        state.update("\n".join(images.ids[i] for i in chosen).encode())
+        state.update(images.labels[chosen].numpy().tobytes())
+        state.update(images.read(chosen).numpy().tobytes())
+    return state.hexdigest()[:16]
+
+
+def _digits(split: Split) -> Images:
+    values, labels = load_digits(return_X_y=True)
+    training, held_out = train_test_split(
+        np.arange(len(labels)), test_size=DIGITS_HELD_OUT, random_state=0, stratify=labels
+    )
+    chosen = training if split == "training" else held_out
+    pixels = np.round(values[chosen] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    return _in_memory("digits", [f"{i:04d}" for i in chosen], pixels, labels[chosen], [str(d) for d in range(10)])
+
+
+def _cifar10(split: Split, root: Path) -> Images:
+    try:
+        dataset = CIFAR10(root, train=split == "training", download=False)
+    except RuntimeError:
+        wanted = root / "cifar-10-batches-py"
+        raise InputError(f"cifar10: {wanted} is absent or damaged; put the python version of CIFAR-10 there") from None
+    ids = [f"{'train' if split == 'training' else 'test'}/{i:05d}" for i in range(len(dataset))]
+    return _in_memory("cifar10", ids, dataset.data.transpose(0, 3, 1, 2), np.array(dataset.targets), dataset.classes)
+
+
+def _folder(data: str, split: Split, root: Path, image_size: int | None) -> Images:
+    folder = root / data / ("train" if split == "training" else "test")
+    if image_size is None:
+        raise InputError(f"{data}: a folder of images needs image_size in the recipe")
+    try:
+        dataset = ImageFolder(str(folder))
+    except FileNotFoundError as error:
+        raise InputError(f"{data}: {folder} needs a folder of images for each class ({error})") from None
+
+    def read(indices: torch.Tensor) -> torch.Tensor:
+        images = [pil_to_tensor(dataset[int(i)][0].convert("RGB")) for i in indices]
+        return torch.stack([center_crop(resize(image, [image_size], antialias=True), [image_size]) for image in images])
+
+    ids = [str(Path(path).relative_to(folder)) for path, _ in dataset.samples]
+    labels = torch.tensor(dataset.targets)
+    return Images(ids, labels, dataset.classes, (3, image_size, image_size), read, data)
+
+
+def _in_memory(data: str, ids: list[str], pixels: np.ndarray, labels: np.ndarray, class_names: list[str]) -> Images:
+    held = torch.from_numpy(np.ascontiguousarray(pixels))
+    channels, y, x = held.shape[1:]
+    return Images(ids, torch.from_numpy(labels).long(), class_names, (channels, y, x), held.__getitem__, data)

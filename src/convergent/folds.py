@@ -1,0 +1,165 @@
+"""The algebra of moments: add folds, take one away, and the standard error that follows.
+
+    C = C₁ + C₂ + (n₁ n₂ / n) δ δᵀ,   δ = mean₂ − mean₁        (Chan, Golub, LeVeque 1979)
+
+Folds add up to the whole; the whole minus one fold is the leave-one-fold-out value at no second pass.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+# A unit whose comoment falls to this share of the whole when a fold is taken away lived in that fold alone:
+# what is left is rounding.
+RESOLUTION = 1e-12
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of some samples.
+
+    Attributes
+    ----------
+    n : samples
+    mean_a, mean_b : [unit_a], [unit_b]
+    comoment : Σ (x − mean)(y − mean), [..., unit_a, unit_b]
+    """
+
+    n: float
+    mean_a: Array
+    mean_b: Array
+    comoment: Array
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Moments of two networks on the same samples: within each, and between."""
+
+    a: Moments
+    b: Moments
+    ab: Moments
+
+    @property
+    def live_a(self) -> np.ndarray:
+        """Which units of A have variance."""
+        return live(self.a)
+
+    @property
+    def live_b(self) -> np.ndarray:
+        """Which units of B have variance."""
+        return live(self.b)
+
+    @property
+    def exchanged(self) -> "Pair":
+        """The same with A and B exchanged."""
+        return Pair(self.b, self.a, Moments(self.ab.n, self.ab.mean_b, self.ab.mean_a, self.ab.comoment.T))
+
+
+def merge(p: Moments, q: Moments) -> Moments:
+    """The moments of two disjoint sets of samples together."""
+    n = p.n + q.n
+    a, b = q.mean_a - p.mean_a, q.mean_b - p.mean_b
+    comoment = p.comoment + q.comoment + (p.n * q.n / n) * np.outer(a, b)
+    return Moments(n, p.mean_a + a * (q.n / n), p.mean_b + b * (q.n / n), comoment)
+
+
+def without(whole: Moments, part: Moments) -> Moments:
+    """The moments of a set of samples minus a part of it: the inverse of `merge`."""
+    n = whole.n - part.n
+    mean_a = whole.mean_a + (whole.mean_a - part.mean_a) * (part.n / n)
+    mean_b = whole.mean_b + (whole.mean_b - part.mean_b) * (part.n / n)
+    between = np.outer(mean_a - part.mean_a, mean_b - part.mean_b)
+    return Moments(n, mean_a, mean_b, whole.comoment - part.comoment - (n * part.n / whole.n) * between)
+
+
+def fold(moments: xr.Dataset, index: int, replicate: int | None = None) -> Pair:
+    """The moments of one fold of a pair.
+
+    Parameters
+    ----------
+    moments : as `moments.joined` gives them, perhaps lazily
+    index : of the fold
+    replicate : None, or the replicate whose permuted comoment stands in for the comoment of A and B
+    """
+    one = moments.isel(fold=index)
+    n, mean_a, mean_b = float(one["n"]), _loaded(one["mean_a"]), _loaded(one["mean_b"])
+    between = one["comoment"] if replicate is None else one["comoment_permuted"].isel(replicate=replicate)
+    return Pair(
+        Moments(n, mean_a, mean_a, _loaded(one["comoment_a"])),
+        Moments(n, mean_b, mean_b, _loaded(one["comoment_b"])),
+        Moments(n, mean_a, mean_b, _loaded(between)),
+    )
+
+
+def total(moments: xr.Dataset, replicate: int | None = None) -> Pair:
+    """The moments of all folds together."""
+    whole = fold(moments, 0, replicate)
+    for index in range(1, moments.sizes["fold"]):
+        part = fold(moments, index, replicate)
+        whole = Pair(merge(whole.a, part.a), merge(whole.b, part.b), merge(whole.ab, part.ab))
+    return whole
+
+
+def leave_one_out(moments: xr.Dataset, whole: Pair) -> Iterator[tuple[Pair, Pair]]:
+    """For each fold: the moments of all the others, and its own."""
+    for index in range(moments.sizes["fold"]):
+        part = fold(moments, index)
+        rest = Pair(without(whole.a, part.a), without(whole.b, part.b), without(whole.ab, part.ab))
+        dead_a = np.diag(rest.a.comoment) <= RESOLUTION * np.diag(whole.a.comoment)
+        dead_b = np.diag(rest.b.comoment) <= RESOLUTION * np.diag(whole.b.comoment)
+        for matrix, rows, columns in ((rest.a, dead_a, dead_a), (rest.b, dead_b, dead_b), (rest.ab, dead_a, dead_b)):
+            matrix.comoment[rows, :] = 0
+            matrix.comoment[:, columns] = 0
+        yield rest, part
+
+
+def live(moments: Moments) -> np.ndarray:
+    """Which units have variance, from the moments within a network."""
+    # The second term is the rounding of a unit that is constant but not zero.
+    return np.diag(moments.comoment) > moments.n * (1e-12 * moments.mean_a) ** 2
+
+
+def correlation(pair: Pair) -> Array:
+    """Pearson correlation r[unit_a, unit_b]; NaN where a unit is dead."""
+    return _normalise(pair.ab, _norm(pair.a), _norm(pair.b))
+
+
+def correlation_within(moments: Moments) -> Array:
+    """Pearson correlation r[unit, unit_other] within one network, diagonal 1; NaN where a unit is dead."""
+    norm = _norm(moments)
+    r = _normalise(moments, norm, norm)
+    np.fill_diagonal(r, np.where(np.isnan(norm), np.nan, 1.0))
+    return r
+
+
+def jackknife(moments: xr.Dataset, whole: Pair, statistic: Callable[[Pair], Array]) -> Array:
+    """Standard error over images of a statistic, the whole of it recomputed without each fold in turn."""
+    return standard_error(statistic(rest) for rest, _ in leave_one_out(moments, whole))
+
+
+def standard_error(left_out: Iterable[Array]) -> Array:
+    """√((K−1)/K · Σ (θ₍₋ₖ₎ − θ̄)²) of the K leave-one-out values of a statistic, one held at a time."""
+    mean = spread = np.zeros(1)
+    k = 0
+    for k, value in enumerate(left_out, start=1):
+        step = value - mean
+        mean = mean + step / k
+        spread = spread + step * (value - mean)
+    return np.sqrt((k - 1) / k * spread)
+
+
+def _loaded(values: xr.DataArray) -> Array:
+    return np.asarray(values.values, dtype=np.float64)
+
+
+def _norm(moments: Moments) -> Array:
+    return np.sqrt(np.where(live(moments), np.diag(moments.comoment), np.nan))
+
+
+def _normalise(moments: Moments, norm_a: Array, norm_b: Array) -> Array:
+    # Rounding may leave a copied unit a hair above 1.
+    return np.clip(moments.comoment / norm_a[:, None] / norm_b[None, :], -1.0, 1.0)

@@ -1,0 +1,201 @@
+"""The one out-of-core pass: activations in Dask blocks → moments for each fold.
+
+Per fold f: n_f, mean_f[unit], comoment_f[u, v] = Σ (x_u − mean_u)(x_v − mean_v), within a network and between two,
+and the same between with the images of the second permuted within each block. Blocks are centred on their own
+mean, multiplied, and merged in float64 by Chan, Golub and LeVeque (1979); never raw sums of squares.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+import xarray as xr
+from dask.base import compute
+from dask.delayed import delayed
+
+from convergent.errors import InputError
+from convergent.folds import Array, Moments, merge
+
+FLOAT32_ROWS = 4096  # samples in one float32 product; products are merged in float64
+
+
+def block(a: np.ndarray, b: np.ndarray | None, generators: Sequence[np.random.Generator], precision: str) -> Moments:
+    """Moments of one block of images.
+
+    Parameters
+    ----------
+    a, b : [image, ..., unit], any float type; b None for the moments within a
+    generators : one for each permuted replicate
+    precision : of the products, ``float64`` or ``float32``
+
+    Returns
+    -------
+    its comoment is [1 + replicate, unit_a, unit_b]: the images as they are, then permuted
+
+    Raises
+    ------
+    InputError : where a value is not finite
+    """
+    mean_a, centred_a = _centre(a, precision)
+    mean_b, centred_b = (mean_a, centred_a) if b is None else _centre(b, precision)
+    products = [_product(centred_a, centred_b)]
+    products += [_product(centred_a, generator.permutation(centred_b, axis=0)) for generator in generators]
+    n = centred_a.size // a.shape[-1]
+    return Moments(n, mean_a, mean_b, np.stack(products))
+
+
+def gather(
+    a: xr.DataArray, b: xr.DataArray | None, *, precision: str = "float64", permutations: int = 0, seed: int = 0
+) -> list[Moments]:
+    """Moments of each fold, every chunk read once.
+
+    Parameters
+    ----------
+    a, b : activations ``[image, ..., unit]`` as Dask arrays with the coordinate ``fold``, chunked along
+        ``image`` alone and no chunk across a fold; b None for the moments within a
+    precision : of the products
+    permutations : replicates with the images of b permuted within each block, positions kept
+    seed : of the permutations
+    """
+    blocks_a = _blocks(a)
+    blocks_b = _blocks(b.chunk(dict(a.variable.chunksizes))) if b is not None else [None] * len(blocks_a)
+    states = []
+    for i, (x, y) in enumerate(zip(blocks_a, blocks_b, strict=True)):
+        generators = [np.random.default_rng([seed, replicate, i]) for replicate in range(permutations)]
+        states.append(delayed(block)(x, y, generators, precision))
+    of_fold = a["fold"].values[np.cumsum([0, *a.variable.chunksizes["image"][:-1]])]
+    merged = [_merge_all([s for s, f in zip(states, of_fold, strict=True) if f == fold]) for fold in np.unique(of_fold)]
+    return list(compute(*merged))
+
+
+def within(activation: xr.DataArray, *, precision: str = "float64") -> xr.Dataset:
+    """Moments of one network: ``n[fold] mean[fold, unit] comoment[fold, unit, unit_other]``."""
+    states = gather(activation, None, precision=precision)
+    unit = activation["unit"].values
+    return xr.Dataset(
+        {
+            "n": ("fold", [s.n for s in states], {"long_name": "samples"}),
+            "mean": (("fold", "unit"), np.stack([s.mean_a for s in states]), {"long_name": "mean activation"}),
+            "comoment": (
+                ("fold", "unit", "unit_other"),
+                np.stack([s.comoment[0] for s in states]),
+                {"long_name": "Σ (x − mean)(y − mean)"},
+            ),
+        },
+        {"fold": np.arange(len(states)), "unit": unit, "unit_other": unit},
+        {"spatial": spatial(activation), "precision": precision},
+    )
+
+
+def between(
+    a: xr.DataArray, b: xr.DataArray, *, precision: str = "float64", permutations: int = 1, seed: int = 0
+) -> xr.Dataset:
+    """Moments between two networks on the same images and positions.
+
+    Returns
+    -------
+    ``n[fold] mean_a[fold, unit_a] mean_b[fold, unit_b] comoment[fold, unit_a, unit_b]`` and
+    ``comoment_permuted[replicate, fold, unit_a, unit_b]``
+
+    Raises
+    ------
+    InputError : where the two sides differ in their images or in their grid of positions
+    """
+    check_same_samples(a, b)
+    states = gather(a, b, precision=precision, permutations=permutations, seed=seed)
+    comoments = np.stack([s.comoment for s in states], axis=1)
+    dims = ("fold", "unit_a", "unit_b")
+    return xr.Dataset(
+        {
+            "n": ("fold", [s.n for s in states], {"long_name": "samples"}),
+            "mean_a": (("fold", "unit_a"), np.stack([s.mean_a for s in states]), {"long_name": "mean activation"}),
+            "mean_b": (("fold", "unit_b"), np.stack([s.mean_b for s in states]), {"long_name": "mean activation"}),
+            "comoment": (dims, comoments[0], {"long_name": "Σ (x_a − mean)(x_b − mean)"}),
+            "comoment_permuted": (
+                ("replicate", *dims),
+                comoments[1:],
+                {"long_name": "the same, the images of B permuted within blocks"},
+            ),
+        },
+        {"fold": np.arange(len(states)), "unit_a": a["unit"].values, "unit_b": b["unit"].values},
+        {"spatial": spatial(a), "precision": precision},
+    )
+
+
+def joined(within_a: xr.Dataset, within_b: xr.Dataset, between: xr.Dataset) -> xr.Dataset:
+    """The moments of a pair in one dataset, the input of every measure; nothing is loaded but means.
+
+    Adds to `between` ``comoment_a[fold, unit_a, unit_a_other]`` and ``comoment_b[fold, unit_b, unit_b_other]``.
+
+    Raises
+    ------
+    InputError : where the three were not made from the same activations
+    """
+    pair = between
+    for side, dataset in (("a", within_a), ("b", within_b)):
+        if not (
+            np.array_equal(dataset["n"], between["n"])
+            and dataset["mean"].shape == between[f"mean_{side}"].shape
+            and np.allclose(
+                dataset["mean"], between[f"mean_{side}"], rtol=1e-5, atol=1e-6 * float(np.abs(dataset["mean"]).max())
+            )
+        ):
+            raise InputError(
+                f"the moments within {side} and between a and b come from different activations; make them anew"
+            )
+        renamed = dataset["comoment"].rename(unit=f"unit_{side}", unit_other=f"unit_{side}_other")
+        pair = pair.assign({f"comoment_{side}": renamed})
+    return pair
+
+
+def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:
+    """Refuse two layers not recorded on the same images and positions; the error names the first difference."""
+    ids_a, ids_b = a["image_id"].values, b["image_id"].values
+    if len(ids_a) != len(ids_b):
+        raise InputError(f"the two sides hold {len(ids_a)} and {len(ids_b)} images; record both on the same probe")
+    if (different := ids_a != ids_b).any():
+        i = int(np.argmax(different))
+        raise InputError(
+            f"the two sides differ at image {i}: {ids_a[i]!r} and {ids_b[i]!r}; record both on the same probe"
+        )
+    if a.shape[1:-1] != b.shape[1:-1]:
+        raise InputError(
+            f"the two layers have positions {a.shape[1:-1]} and {b.shape[1:-1]}; compare layers of one grid"
+        )
+
+
+def spatial(activation: xr.DataArray) -> str:
+    """What a sample is: ``positions`` of a convolutional layer, or images."""
+    return "positions" if activation.ndim == 4 else "images"
+
+
+def _centre(values: np.ndarray, precision: str) -> tuple[Array, np.ndarray]:
+    """The mean over samples and the centred values, [image, position, unit]."""
+    values = values.reshape(len(values), -1, values.shape[-1])
+    mean = values.mean(axis=(0, 1), dtype=np.float64)
+    if not np.isfinite(mean).all():
+        raise InputError(f"unit {int(np.argmin(np.isfinite(mean)))}: activations are not finite; record them anew")
+    return mean, (values - mean).astype(precision, copy=False)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> Array:
+    a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
+    if a.dtype == np.float64:
+        return np.asarray(a.T @ b)
+    product = np.zeros((a.shape[1], b.shape[1]))
+    for start in range(0, len(a), FLOAT32_ROWS):
+        product += a[start : start + FLOAT32_ROWS].T @ b[start : start + FLOAT32_ROWS]
+    return product
+
+
+def _blocks(activation: xr.DataArray) -> list[object]:
+    chunks = activation.variable.chunksizes
+    assert all(len(sizes) == 1 for dim, sizes in chunks.items() if dim != "image"), "chunked along image alone"
+    return list(activation.data.to_delayed().ravel())
+
+
+def _merge_all(states: list[object]) -> object:
+    """Merge as a tree, so that no task waits for more than two others."""
+    while len(states) > 1:
+        states = [reduce(delayed(merge), states[i : i + 2]) for i in range(0, len(states), 2)]
+    return states[0]

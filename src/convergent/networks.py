@@ -1,0 +1,142 @@
+"""The networks that are trained, and the names of their layers.
+
+A layer is a node of the traced graph, named as torchvision's feature extraction names it; by default the layers
+are the nodes that follow a ReLU.
+"""
+
+import importlib.util
+import inspect
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.models
+from torch import nn
+from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
+
+from convergent.config import Recipe
+from convergent.data import Images
+from convergent.errors import InputError
+
+RELU_FUNCTIONS = (torch.relu, nn.functional.relu)
+
+
+def convnet(
+    num_classes: int, in_channels: int, channels: Sequence[int] = (16, 32, 32), hidden: Sequence[int] = (64,)
+) -> nn.Module:
+    """A small network for small images: 3×3 convolutions, one pooling, fully connected layers, ReLU after each.
+
+    Parameters
+    ----------
+    num_classes, in_channels : of the data
+    channels : of each convolution; the second and each later one halves the image
+    hidden : units of each fully connected layer before the last
+    """
+    blocks: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, (before, after) in enumerate(pairwise((in_channels, *channels)), start=1):
+        convolution = nn.Conv2d(before, after, 3, padding=1, stride=2 if i > 1 else 1)
+        blocks[f"conv{i}"] = nn.Sequential(OrderedDict(linear=convolution, relu=nn.ReLU()))
+    blocks["pool"] = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    for i, (before, after) in enumerate(pairwise((4 * channels[-1], *hidden)), start=1):
+        blocks[f"fc{i}"] = nn.Sequential(OrderedDict(linear=nn.Linear(before, after), relu=nn.ReLU()))
+    blocks["classify"] = nn.Linear(hidden[-1] if hidden else 4 * channels[-1], num_classes)
+    network = nn.Sequential(blocks)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return network
+
+
+def build(
+    name: str, arguments: Mapping[str, Any] | None, file: Path | None, num_classes: int, in_channels: int
+) -> nn.Module:
+    """Build a network with new weights from the global generator of torch.
+
+    Parameters
+    ----------
+    name : ``convnet``, a model of torchvision, or a function in `file`
+    arguments : passed to that function
+    file : a Python file that defines ``name(num_classes=…, in_channels=…, **arguments)``
+    num_classes, in_channels : of the data; torchvision's models are not told the channels
+
+    Raises
+    ------
+    InputError : if there is no such network or it refuses the arguments
+    """
+    if file is not None:
+        make = _function(file, name)
+    elif name == "convnet":
+        make = convnet
+    else:
+        try:
+            make = torchvision.models.get_model_builder(name)
+        except ValueError:
+            raise InputError(f"architecture.name: {name!r} is neither convnet nor a model of torchvision") from None
+        in_channels = 3
+    data = {"num_classes": num_classes} | (
+        {"in_channels": in_channels} if make.__module__.split(".")[0] != "torchvision" else {}
+    )
+    try:
+        inspect.signature(make).bind(**data, **(arguments or {}))
+    except TypeError as error:
+        raise InputError(f"architecture.arguments: {name}: {error}; it takes {inspect.signature(make)}") from None
+    network: nn.Module = make(**data, **(arguments or {}))
+    for module in network.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False  # type: ignore[assignment]  # in place it would overwrite the node before it
+    return network
+
+
+def of_recipe(recipe: Recipe, images: Images) -> nn.Module:
+    """The network of a recipe, fitted to its images."""
+    architecture = recipe.architecture
+    file = Path(architecture.file) if architecture.file else None
+    return build(architecture.name, architecture.arguments, file, len(images.class_names), images.shape[0])
+
+
+def nodes(network: nn.Module) -> tuple[list[str], list[str]]:
+    """All nodes of the traced graph, and those that are a ReLU, in order."""
+    tracer = NodePathTracer()
+    graph = tracer.trace(network.eval())
+    every, relu = [], []
+    for node in graph.nodes:
+        name = tracer.node_to_qualname.get(node)
+        if name is None or node.op in ("placeholder", "output"):
+            continue
+        every.append(name)
+        module = network.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if (
+            isinstance(module, nn.ReLU)
+            or node.target in RELU_FUNCTIONS
+            or (node.op, node.target) == ("call_method", "relu")
+        ):
+            relu.append(name)
+    return every, relu
+
+
+def extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
+    """A module that returns the activations of some layers by name: [image, unit, y, x] or [image, unit]."""
+    extracting: nn.Module = create_feature_extractor(network.eval(), return_nodes={layer: layer for layer in layers})
+    return extracting
+
+
+def shapes(network: nn.Module, layers: Sequence[str], image_shape: tuple[int, int, int]) -> dict[str, list[int]]:
+    """Shape of one image's activations in each layer, [unit, y, x] or [unit], without computing any."""
+    with torch.no_grad(), torch.device("meta"):
+        outputs = extractor(network.to("meta"), layers)(torch.empty(2, *image_shape))
+    return {layer: list(outputs[layer].shape[1:]) for layer in layers}
+
+
+def _function(file: Path, name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"architecture.file: {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        raise InputError(f"architecture.name: {file} defines no {name!r}")
+    return getattr(module, name)

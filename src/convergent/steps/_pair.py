@@ -1,0 +1,64 @@
+"""What the steps of all measures of a pair share: three stores of moments in, one labelled store out."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from convergent import moments, store
+from convergent.errors import InputError
+
+INHERITED = ("snapshot_a", "snapshot_b", "checkpoint_digest_a", "checkpoint_digest_b", "probe_fingerprint", "data")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--a", required=True, type=Path, help="moments within A")
+    parser.add_argument("--b", required=True, type=Path, help="moments within B")
+    parser.add_argument("--between", required=True, type=Path, help="moments between A and B")
+    parser.add_argument("--output", required=True, type=Path, help="store to write")
+
+
+def measure(
+    step: str,
+    measured: Callable[[str, xr.Dataset], xr.Dataset],
+    *,
+    title: str,
+    references: str,
+    settings: Mapping[str, Any],
+    a: Path,
+    b: Path,
+    between: Path,
+    output: Path,
+) -> None:
+    """Apply a measure to every layer of a pair.
+
+    Parameters
+    ----------
+    step : its name
+    measured : layer, moments of the pair → dataset of the measure
+    title, references, settings : for the attributes of the store
+    a, b, between : the stores of moments
+    output : the store to write
+    """
+    within_a, within_b = (store.read(path, "moments_within") for path in (a, b))
+    pair = store.read(between, "moments_between")
+    for side, within, path in (("a", within_a, a), ("b", within_b, b)):
+        expected, found = pair.attributes[f"snapshot_{side}"], within.attributes["snapshot"]
+        if found != expected:
+            raise InputError(f"{between} compares {expected}, but {path} holds {found}")
+    layers = {}
+    for layer, dataset in pair.layers.items():
+        joined = moments.joined(within_a.layers[layer], within_b.layers[layer], dataset)
+        layers[layer] = measured(layer, joined).assign_attrs(spatial=dataset.attrs["spatial"])
+    attributes = store.stamp(
+        title, step, settings, references=references, **{name: pair.attributes[name] for name in INHERITED}
+    )
+    store.save(layers, output, "measure", attributes)
+
+
+def generator(output: Path, layer: str) -> np.random.Generator:
+    """Random numbers of one result: the same whenever it is made, others for every pair and layer."""
+    return np.random.default_rng([*output.stem.encode(), *layer.encode()])

@@ -1,0 +1,36 @@
+"""Cluster the units of both networks together, by correlation and by sparse prediction."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from convergent import store
+from convergent.config import Clustering, parse
+from convergent.measures.clustering import clustering
+from convergent.steps import _pair
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _pair.add_arguments(parser)
+    parser.add_argument("--sparse-prediction", required=True, type=Path, help="store of sparse_prediction of the pair")
+    parser.add_argument(
+        "--settings", required=True, type=parse(Clustering), help="the clustering section: a YAML file, or JSON"
+    )
+
+
+def run(*, settings: Clustering, sparse_prediction: Path, output: Path, **stores: Path) -> None:
+    predicted = store.read(sparse_prediction, "measure")
+    _pair.measure(
+        "clustering",
+        lambda layer, moments: clustering(
+            moments,
+            predicted.layers[layer]["coefficient_ab"],
+            generator=_pair.generator(output, layer),
+            **asdict(settings),
+        ),
+        title="Clusters of units of A and B together",
+        references="Li et al. 2016, arXiv 1511.07543, section 4; Ng, Jordan, Weiss 2001",
+        settings=asdict(settings),
+        output=output,
+        **stores,
+    )

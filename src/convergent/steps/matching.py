@@ -1,0 +1,30 @@
+"""Match the units of a pair, each with its best partner and one to one, beside two nulls."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from convergent.config import Matching, parse
+from convergent.measures.matching import matching
+from convergent.steps import _pair
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _pair.add_arguments(parser)
+    parser.add_argument(
+        "--settings", required=True, type=parse(Matching), help="the matching section: a YAML file, or JSON"
+    )
+
+
+def run(*, settings: Matching, output: Path, **stores: Path) -> None:
+    _pair.measure(
+        "matching",
+        lambda layer, moments: matching(
+            moments, rotations=settings.rotations, generator=_pair.generator(output, layer)
+        ),
+        title="Matching of the units of A and B by signed correlation",
+        references="Li et al. 2016, arXiv 1511.07543, section 3",
+        settings=asdict(settings),
+        output=output,
+        **stores,
+    )

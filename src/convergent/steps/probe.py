@@ -1,0 +1,48 @@
+"""Choose the probe: the held-out images on which every network is recorded, in order, in folds."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from convergent import data, store
+from convergent.config import Probe, Recipe, parse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recipe", required=True, type=parse(Recipe), help="a recipe that names the data: a YAML file, or JSON"
+    )
+    parser.add_argument("--settings", required=True, type=parse(Probe), help="the probe section: a YAML file, or JSON")
+    parser.add_argument("--data-root", type=Path, help="folder of the data sets")
+    parser.add_argument("--output", required=True, type=Path, help="store to write")
+
+
+def run(*, recipe: Recipe, settings: Probe, data_root: Path | None, output: Path) -> None:
+    images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
+    chosen = data.choose_probe(len(images), settings.images, settings.seed)
+    labels = images.labels[chosen].numpy()
+    text = np.dtypes.StringDType()
+    probe = xr.Dataset(
+        {
+            "image_id": ("image", np.array([images.ids[i] for i in chosen], dtype=text), {"long_name": "image"}),
+            "label": ("image", labels, {"long_name": "class"}),
+            "class_name": (
+                "image",
+                np.array([images.class_names[i] for i in labels], dtype=text),
+                {"long_name": "class"},
+            ),
+            "fold": ("image", np.arange(len(chosen)) // (len(chosen) // settings.folds), {"long_name": "fold"}),
+            "source_index": ("image", chosen, {"long_name": "index in the held-out images"}),
+        }
+    )
+    attributes = store.stamp(
+        f"Probe: {settings.images} held-out images of {recipe.data} in {settings.folds} folds",
+        "probe",
+        {"images": settings.images, "folds": settings.folds, "seed": settings.seed},
+        data=recipe.data,
+        probe_fingerprint=data.fingerprint(images, chosen),
+        probe_seed=settings.seed,
+    )
+    store.save({"/": probe}, output, "probe", attributes)

@@ -1,0 +1,76 @@
+"""Record the activations of one snapshot on the probe, in full and as spatial means."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from convergent import data, networks, recording, store
+from convergent.config import Recipe, Recording, parse
+from convergent.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", required=True, type=parse(Recipe), help="the recipe: a YAML file, or JSON")
+    parser.add_argument(
+        "--settings", required=True, type=parse(Recording), help="the recording section: a YAML file, or JSON"
+    )
+    parser.add_argument(
+        "--inspected", required=True, type=Path, help="JSON file of the step inspect, with the layers to record"
+    )
+    parser.add_argument("--training", required=True, type=Path, help="folder of the step train")
+    parser.add_argument("--stage", required=True, help="the stage to record")
+    parser.add_argument("--probe", required=True, type=Path, help="store of the step probe")
+    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser.add_argument("--data-root", type=Path, help="folder of the data sets")
+    parser.add_argument("--activations", required=True, type=Path, help="store to write")
+    parser.add_argument("--pooled", required=True, type=Path, help="store of spatial means to write")
+
+
+def run(
+    *,
+    recipe: Recipe,
+    settings: Recording,
+    inspected: Path,
+    training: Path,
+    stage: str,
+    probe: Path,
+    threads: int,
+    data_root: Path | None,
+    activations: Path,
+    pooled: Path,
+) -> None:
+    torch.set_num_threads(threads)
+    shapes = json.loads(inspected.read_text(encoding="utf-8"))["layers"]
+    trained = json.loads((training / "training.json").read_text(encoding="utf-8"))
+    chosen = store.read(probe, "probe")
+    dataset = chosen.layers["/"]
+    images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
+    indices = torch.from_numpy(dataset["source_index"].values)
+    found = data.fingerprint(images, indices.numpy())
+    if found != chosen.attributes["probe_fingerprint"]:
+        raise InputError(
+            f"{probe}: the images of {recipe.data} have changed since the probe was chosen; make the probe anew"
+        )
+    network = networks.of_recipe(recipe, images)
+    network.load_state_dict(load_file(training / f"{stage}.safetensors"))
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    snapshot = f"{training.name}-{stage}"
+    attributes = store.stamp(
+        f"Activations of {snapshot}",
+        "record",
+        {"dtype": settings.dtype},
+        snapshot=snapshot,
+        seed=trained["seed"],
+        stage=stage,
+        checkpoint_digest=trained["checkpoints"][stage],
+        probe_fingerprint=found,
+        probe_seed=chosen.attributes["probe_seed"],
+        data=recipe.data,
+        held_out_accuracy=trained["held_out_accuracy"] if stage == "final" else float("nan"),
+    )
+    batches = (images.normalised(batch) for batch in indices.split(settings.batch))
+    extractor = networks.extractor(network, list(shapes))
+    recording.record(extractor, batches, shapes, dataset, settings.dtype, activations, pooled, attributes)

@@ -1,0 +1,30 @@
+"""Predict each unit of one network from few units of the other: exact LASSO paths, cross-validated by folds."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from convergent.config import SparsePrediction, parse
+from convergent.measures.sparse_prediction import sparse_prediction
+from convergent.steps import _pair
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _pair.add_arguments(parser)
+    parser.add_argument(
+        "--settings",
+        required=True,
+        type=parse(SparsePrediction),
+        help="the sparse_prediction section: a YAML file, or JSON",
+    )
+
+
+def run(*, settings: SparsePrediction, **stores: Path) -> None:
+    _pair.measure(
+        "sparse_prediction",
+        lambda layer, moments: sparse_prediction(moments, alphas=settings.alphas, smallest=settings.smallest),
+        title="LASSO prediction of every unit from the units of the other network",
+        references="Li et al. 2016, arXiv 1511.07543, section 4",
+        settings=asdict(settings),
+        **stores,
+    )

@@ -1,0 +1,104 @@
+"""Train one network from one seed and keep its stages; an interrupted training goes on where it stopped."""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from convergent import data, networks, provenance, training
+from convergent.config import Recipe, parse
+from convergent.errors import InputError
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", required=True, type=parse(Recipe), help="a recipe: a YAML file, or JSON")
+    parser.add_argument("--seed", required=True, type=int, help="seed of the weights and of the order of the images")
+    parser.add_argument("--threads", type=int, help="cores at hand; fewer than the recipe asks for are refused")
+    parser.add_argument("--data-root", type=Path, help="folder of the data sets")
+    parser.add_argument(
+        "--output", required=True, type=Path, help="folder to write; grows as OUTPUT.part until complete"
+    )
+
+
+def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | None, output: Path) -> None:
+    settings = recipe.training
+    if threads is not None and threads < settings.threads:
+        raise InputError(
+            f"the recipe trains with {settings.threads} threads, on which the weights depend, and got {threads}; "
+            "give Snakemake more cores or change training.threads"
+        )
+    torch.set_num_threads(settings.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms need on a GPU
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    # What the weights depend on; a part begun with anything else is thrown away.
+    identity = {
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "code_digest": provenance.code_digest("steps.train"),
+        "versions": provenance.versions(),
+        "device": device,
+    }
+    part = output.with_name(f"{output.name}.part")
+    state = _resume(part, provenance.digest(identity))
+    images = data.load(recipe.data, "training", data_root, recipe.image_size)
+    held_out = data.load(recipe.data, "held_out", data_root, recipe.image_size)
+    training.seed_epoch(seed, 0)
+    network = networks.of_recipe(recipe, images)
+    for reached in training.train(network, images, held_out, settings, seed, state, device):
+        names = {f"epoch{reached.epoch}"} | {0: {"init"}, settings.epochs: {"final"}}.get(reached.epoch, set())
+        for stage in names & set(recipe.stages):
+            save_file(reached.weights, part / f"{stage}.safetensors")
+        _checkpoint(reached, part, provenance.digest(identity))
+        state = reached
+    assert state is not None
+    _finish(state, part, identity)
+    shutil.rmtree(output, ignore_errors=True)
+    part.rename(output)
+
+
+def _resume(part: Path, identity: str) -> training.State | None:
+    """The state of a training that was interrupted, if it was this one."""
+    if (part / CHECKPOINT).is_file():
+        content = torch.load(part / CHECKPOINT, weights_only=True)
+        if content.pop("identity") == identity:
+            print(f"going on after epoch {content['epoch']}")
+            return training.State(**content)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return None
+
+
+def _checkpoint(state: training.State, part: Path, identity: str) -> None:
+    """Replace the checkpoint in one step: a kill leaves the last one whole."""
+    beside = part / f"{CHECKPOINT}.new"
+    content = {name: getattr(state, name) for name in ("epoch", "weights", "optimiser", "history")}
+    torch.save(content | {"identity": identity}, beside)
+    beside.replace(part / CHECKPOINT)
+
+
+def _finish(state: training.State, part: Path, identity: dict[str, object]) -> None:
+    with (part / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(state.history[0]))
+        writer.writeheader()
+        writer.writerows(state.history)
+    stages = sorted(part.glob("*.safetensors"))
+    for stage in stages:
+        load_file(stage)
+    content = identity | {
+        "held_out_accuracy": state.history[-1]["held_out_accuracy"],
+        "checkpoints": {stage.stem: hashlib.sha256(stage.read_bytes()).hexdigest()[:16] for stage in stages},
+    }
+    (part / "training.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (part / CHECKPOINT).unlink()

@@ -1,0 +1,163 @@
+"""Labelled Zarr stores: one writer, complete or absent, checksummed, with their provenance.
+
+A store is an xarray DataTree with a group for each layer, in the order of the root attribute ``layers``.
+It is written beside its final path and renamed, so that a killed job leaves no store that looks complete.
+"""
+
+import math
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from convergent import provenance, schema
+from convergent.errors import InputError
+
+# Raise by hand when the layout of the stores changes: every result but the trained networks is made anew.
+FORMAT = 1
+BLOCK = 1024  # longest side of an inner chunk of a matrix: steps read one fold and block at a time
+SHARD_BYTES = 64 * 2**20
+
+
+def save(layers: Mapping[str, xr.Dataset], path: Path, kind: str, attributes: Mapping[str, Any]) -> None:
+    """Write results, a group for each layer.
+
+    Parameters
+    ----------
+    layers : datasets by layer, in order of depth; ``/`` is the root
+    path : the store, replaced if it exists
+    kind : name of its contract in `schema.CONTRACTS`
+    attributes : of the root; texts and numbers
+    """
+    for layer, dataset in layers.items():
+        schema.check(dataset, kind, f"{path}: {layer}")
+    with replacing(path) as part:
+        write_tree(layers, part, attributes)
+
+
+def write_tree(layers: Mapping[str, xr.Dataset], part: Path, attributes: Mapping[str, Any]) -> None:
+    """Write a DataTree as it is to a path that nobody reads yet."""
+    groups = {"/": xr.Dataset()} | {_group(layer): dataset for layer, dataset in layers.items()}
+    encoding = {group: {str(name): _encoding(v) for name, v in ds.variables.items()} for group, ds in groups.items()}
+    names = [layer for layer in layers if layer != "/"]
+    groups["/"] = groups["/"].assign_attrs({"format": FORMAT, "layers": names, **attributes})
+    with _quiet():
+        xr.DataTree.from_dict(groups).to_zarr(
+            part, mode="w", encoding=encoding, zarr_format=3, consolidated=True, write_empty_chunks=True
+        )
+
+
+def consolidate(part: Path) -> None:
+    """Renew the consolidated metadata after arrays were added."""
+    with _quiet():
+        zarr.consolidate_metadata(part)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` when the block ends without an error."""
+    part = path.with_name(f"{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    yield part
+    shutil.rmtree(path, ignore_errors=True)
+    part.rename(path)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store: the dataset of each layer in order of depth, and the attributes of its root."""
+
+    layers: dict[str, xr.Dataset]
+    attributes: dict[str, Any]
+
+
+def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
+    """Open a store lazily.
+
+    Parameters
+    ----------
+    path : the store
+    kind : name of its contract in `schema.CONTRACTS`
+    chunks : None for lazy NumPy, ``{}`` for Dask arrays of the stored chunks
+
+    Raises
+    ------
+    InputError : if it is absent, of another format, incomplete or not of that kind
+    """
+    if not (path / "zarr.json").is_file():
+        raise InputError(f"{path}: there is no such store; run the step that writes it")
+    with _quiet():
+        tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
+        _check_complete(path)
+    if tree.attrs.get("format") != FORMAT:
+        raise InputError(f"{path}: of format {tree.attrs.get('format')}, this version reads {FORMAT}; make it anew")
+    groups = {node.path.strip("/") or "/": node for node in tree.subtree}
+    layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
+    for layer, dataset in layers.items():
+        schema.check(dataset, kind, f"{path}: {layer}")
+    return Store(layers, {str(name): value for name, value in tree.attrs.items()})
+
+
+def stamp(title: str, step: str, parameters: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """The attributes that every store carries: what it is, and what it was made by and from.
+
+    Parameters
+    ----------
+    title : one sentence
+    step : the step that writes it
+    parameters : its settings
+    more : further attributes, such as ``probe_fingerprint``
+    """
+    return {
+        "title": title,
+        "source": f"convergent {provenance.VERSION}, step {step}",
+        "parameters": provenance.canonical(parameters),
+        "code_digest": provenance.code_digest(f"steps.{step}"),
+        "versions": provenance.canonical(provenance.versions()),
+        **more,
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without zarr's warning that consolidated metadata is not yet in the specification of format 3."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+        yield
+
+
+def _group(layer: str) -> str:
+    return f"/{layer.lstrip('/')}"
+
+
+def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    """Chunks of one fold and at most 1024 × 1024, in shards of at most about 64 MB; crc32c on everything."""
+    checksum = {"compressors": (Crc32cCodec(),)}
+    if variable.ndim == 0:
+        return checksum
+    if variable.dtype.kind != "f":
+        return checksum | {"chunks": tuple(max(size, 1) for size in variable.shape)}
+    chunks = [1 if dim in ("fold", "replicate") else max(min(size, BLOCK), 1) for dim, size in variable.sizes.items()]
+    shards = list(chunks)
+    for axis in reversed(range(variable.ndim)):
+        room = SHARD_BYTES // (math.prod(shards) * variable.dtype.itemsize)
+        shards[axis] *= max(min(room, math.ceil(variable.shape[axis] / chunks[axis])), 1)
+    return checksum | {"chunks": tuple(chunks), "shards": tuple(shards)}
+
+
+def _check_complete(path: Path) -> None:
+    """A missing shard or array reads as zeros or NaN without an error: count them before anyone reads."""
+    group = zarr.open_group(path, mode="r")
+    for name, array in group.members(max_depth=None):
+        if isinstance(array, zarr.Array) and array.nchunks_initialized != array.nchunks:
+            raise InputError(
+                f"{path}: incomplete, {name} holds {array.nchunks_initialized} of {array.nchunks} chunks; make it anew"
+            )

@@ -1,0 +1,69 @@
+"""What the tests share: small activations, the moments of a pair of them, and the data sets of the environment."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from convergent import moments
+
+BESIDE = Path(__file__).parents[2] / "shared"
+
+
+def _from_environment(variable: str, folder: str) -> Path:
+    """A folder named by the environment, or beside the project; where CI promises it, its absence is a failure."""
+    path = Path(os.environ.get(variable) or BESIDE / folder)
+    if path.is_dir():
+        return path
+    message = f"no {path}; set {variable}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of the data sets, with CIFAR-10."""
+    return _from_environment("CONVERGENT_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder with the matrices of Li et al. 2016."""
+    return _from_environment("CONVERGENT_REFERENCE", "reference") / "li2016"
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def layer(values: np.ndarray, folds: int = 5, chunk: int | None = None) -> xr.DataArray:
+    """Activations [image, ..., unit] as a recorded layer: labelled, in Dask chunks of `chunk` images (a fold)."""
+    images = len(values)
+    dims = ("image", "unit") if values.ndim == 2 else ("image", "y", "x", "unit")
+    coordinates = {
+        "image_id": ("image", np.array([f"{i:04d}" for i in range(images)], dtype=np.dtypes.StringDType())),
+        "fold": ("image", np.arange(images) // (images // folds)),
+        "unit": np.arange(values.shape[-1]),
+    }
+    return xr.DataArray(values, coordinates, dims).chunk(image=chunk or images // folds)
+
+
+@pytest.fixture(name="layer")
+def layer_fixture() -> Callable[..., xr.DataArray]:
+    return layer
+
+
+@pytest.fixture
+def pair() -> Callable[..., xr.Dataset]:
+    """The moments of a pair of activations, the input of every measure."""
+
+    def of(x: np.ndarray, y: np.ndarray, folds: int = 5, permutations: int = 1) -> xr.Dataset:
+        a, b = layer(x, folds), layer(y, folds)
+        return moments.joined(moments.within(a), moments.within(b), moments.between(a, b, permutations=permutations))
+
+    return of
