@@ -13,6 +13,8 @@ include: "rules/common.smk"
 
 pathvars:
     results=results_folder(),
+    # shared by all experiments
+    networks="results/networks",
     training="results/training",
     logs=f"{results_folder()}/logs",
     benchmarks=f"{results_folder()}/benchmarks",

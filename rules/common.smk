@@ -32,10 +32,29 @@ FIGURES_OF_ONE_PAIR = {
     "clusters": ["clustering", "correlation"],
 }
 
+
+def layers_of(network):
+    return EXPERIMENT.layers if EXPERIMENT.layers == "all" else EXPERIMENT.layers.get(network, "all")
+
+
+def check_known_layers():
+    """Where `inspect` has described a network that has not changed since, its layers are checked before any job."""
+    for network, recipe in RECIPES.items():
+        file = Path("results", "networks", f"{network}.json")
+        graph = json.loads(file.read_text()) if file.is_file() else {"identity": None}
+        if graph["identity"] == experiments.network_identity(recipe, ROOT):
+            experiments.check_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
+
+
 try:
     EXPERIMENT, RECIPES = experiments.load(config, ROOT)
+    check_known_layers()
 except InputError as error:
     sys.exit(f"convergent: {error}")
+
+
+# The layers to check in `inspect`.
+LAYERS = canonical(EXPERIMENT.layers)
 
 
 def results_folder():
@@ -56,10 +75,14 @@ def recipe(wildcards):
     return canonical(dataclasses.asdict(RECIPES[wildcards.network]))
 
 
-def recipe_of_data(wildcards):
-    """The part of a recipe that decides on the images, from the first network that is trained on them."""
-    found = next(r for r in RECIPES.values() if r.data == wildcards.data)
-    return canonical(dataclasses.asdict(found))
+def identity(wildcards):
+    return experiments.network_identity(RECIPES[wildcards.network], ROOT)
+
+
+def image_size(wildcards):
+    """The option of the step for a folder of images; all networks of an experiment read it at one size."""
+    size = next(r.image_size for r in RECIPES.values() if r.data == wildcards.data)
+    return "" if size is None else f"--image-size {size}"
 
 
 def network_of(snapshot):
@@ -67,14 +90,7 @@ def network_of(snapshot):
 
 
 def layers(wildcards):
-    chosen = EXPERIMENT.layers
-    return json.dumps(chosen if chosen == "all" else chosen.get(wildcards.network, "all"))
-
-
-def data_root():
-    """The option of the steps that read images, none where no data set needs a folder."""
-    root = os.environ.get("CONVERGENT_DATA")
-    return f"--data-root {root}" if root else ""
+    return json.dumps(layers_of(wildcards.network))
 
 
 def comparisons():
@@ -146,34 +162,34 @@ def comparison_list():
 
 def inspected_of(wildcard):
     """The file of `inspect` of the network of a snapshot, for the memory of a job."""
-    return lambda wildcards: f"<results>/networks/{network_of(wildcards[wildcard])}.json"
+    return lambda wildcards: f"<networks>/{network_of(wildcards[wildcard])}.json"
 
 
-def megabytes(input, attempt, of_layer):
-    """1 GB for Python and its libraries, and what the largest layer takes; more with every attempt.
+def shapes(input):
+    """Units, y and x of each recorded layer; before the file of `inspect` exists, Snakemake asks again later."""
+    graph = json.loads(Path(input.inspected).read_text())
+    chosen = layers_of(graph["network"])
+    return [graph["nodes"][layer] for layer in (graph["relu"] if chosen == "all" else chosen)]
 
-    `of_layer` is a function of its units and of the values of one image. Where the file of `inspect` is still to
-    be made, Snakemake asks again when it exists.
-    """
-    shapes = json.loads(Path(input.inspected).read_text())["layers"].values()
-    largest = max(of_layer(shape[0], math.prod(shape)) for shape in shapes)
-    return attempt * math.ceil(1000 + largest / 1e6)
+
+def megabytes(input, attempt, of_units):
+    """1 GB for Python and its libraries and what the widest layer takes, a function of its units; more every attempt."""
+    return attempt * math.ceil(1000 + max(of_units(shape[0]) for shape in shapes(input)) / 1e6)
 
 
 def recording_memory(wildcards, input, attempt):
     """A shard of each layer is held until it is full, and some copies of a batch in float32."""
-    shapes = json.loads(Path(input.inspected).read_text())["layers"].values()
-    batch = sum(math.prod(shape) for shape in shapes) * 4 * EXPERIMENT.recording.batch
-    return attempt * math.ceil(2000 + 64 * len(shapes) + 3 * batch / 1e6)
+    batch = sum(math.prod(shape) for shape in shapes(input)) * 4 * EXPERIMENT.recording.batch
+    return attempt * math.ceil(2000 + 64 * len(shapes(input)) + 3 * batch / 1e6)
 
 
 def moments_memory(wildcards, input, attempt):
     """Blocks of 8 MB widened to float64, and the comoments of all folds in float64."""
     matrices = EXPERIMENT.probe.folds * (2 + EXPERIMENT.moments.permutations)
-    return megabytes(input, attempt, lambda units, values: 8 * units**2 * matrices + 400e6)
+    return megabytes(input, attempt, lambda units: 8 * units**2 * matrices + 400e6)
 
 
 def measure_memory(wildcards, input, attempt):
     """About twenty matrices of both networks' units, and the paths of the LASSO in all folds."""
     paths = (EXPERIMENT.probe.folds + 1) * (EXPERIMENT.sparse_prediction.alphas + 7)
-    return megabytes(input, attempt, lambda units, values: 8 * units**2 * (80 + paths))
+    return megabytes(input, attempt, lambda units: 8 * units**2 * (80 + paths))

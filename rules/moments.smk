@@ -16,10 +16,10 @@ rule within:
         mem_mb=moments_memory,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=settings("moments"),
+        precision=EXPERIMENT.moments.precision,
         code=code_digest("steps.within"),
     shell:
-        "python -m convergent within --activations {input.activations} --settings {params.settings:q}"
+        "python -m convergent within --activations {input.activations} --precision {params.precision}"
         " --threads {threads} --output {output} > {log} 2>&1"
 
 

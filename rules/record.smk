@@ -13,20 +13,19 @@ rule probe:
         mem_mb=2000,
         runtime=30,
     params:
-        recipe=recipe_of_data,
+        image_size=image_size,
         settings=settings("probe"),
-        data_root=data_root(),
         code=code_digest("steps.probe"),
     shell:
-        "python -m convergent probe --recipe {params.recipe:q} --settings {params.settings:q}"
-        " {params.data_root} --output {output} > {log} 2>&1"
+        "python -m convergent probe --data {wildcards.data} {params.image_size} --settings {params.settings:q}"
+        " --output {output} > {log} 2>&1"
 
 
 rule record:
     """Record the activations of a snapshot on the probe, in full and as spatial means."""
     input:
         training="<training>/{network}-s{seed}",
-        inspected="<results>/networks/{network}.json",
+        inspected="<networks>/{network}.json",
         probe=lambda wildcards: f"<results>/probe/{RECIPES[wildcards.network].data}.zarr",
     output:
         activations=directory("<results>/activations/{network}-s{seed}-{stage}.zarr"),
@@ -45,10 +44,10 @@ rule record:
     params:
         recipe=recipe,
         settings=settings("recording"),
-        data_root=data_root(),
+        layers=layers,
         code=code_digest("steps.record"),
     shell:
         "python -m convergent record --recipe {params.recipe:q} --settings {params.settings:q}"
         " --inspected {input.inspected} --training {input.training} --stage {wildcards.stage}"
-        " --probe {input.probe} --threads {threads} {params.data_root}"
+        " --layers {params.layers:q} --probe {input.probe} --threads {threads}"
         " --activations {output.activations} --pooled {output.pooled} > {log} 2>&1"

@@ -7,20 +7,22 @@ config/README.md come from these declarations. The Snakefile imports this module
 import difflib
 import itertools
 import json
+import math
 import os
 import re
 import types
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import jsonschema
 import yaml
 
+from convergent import provenance
 from convergent.errors import InputError
 
-NAME = "^[a-z0-9_]+$"
+NAME = r"^[a-z0-9_]+(?!\n)$"  # `$` alone accepts a line break at the end
 Measure = Literal["statistics", "correlation", "matching", "sparse_prediction", "clustering"]
 # Held-out images of each data set, where no folder has to be asked; data.py has the same number.
 HELD_OUT = {"digits": 500, "cifar10": 10_000}
@@ -79,7 +81,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Experiment:
-    networks: tuple[str, ...] = key("recipes in config/networks to compare", minItems=1, uniqueItems=True)
+    networks: tuple[str, ...] = key(
+        "recipes in config/networks to compare", minItems=1, uniqueItems=True, items={"type": "string", "pattern": NAME}
+    )
     seeds: tuple[int, ...] = key("one training of every network for each", minItems=2, uniqueItems=True)
     comparisons: tuple[Comparison, ...] = key("what is compared", minItems=1)
     layers: Literal["all"] | Mapping[str, tuple[str, ...]] = key(
@@ -98,7 +102,7 @@ class Experiment:
 @dataclass(frozen=True)
 class Architecture:
     name: str = key("`convnet`, a model of torchvision, or a function in `file`")
-    arguments: Mapping[str, Any] = key("arguments of that function", None)
+    arguments: Mapping[str, Any] | None = key("arguments of that function", None)
     file: str | None = key("a Python file of your own that defines the function", None)
 
 
@@ -140,13 +144,19 @@ def load(config: Mapping[str, Any], root: Path) -> "tuple[Experiment, dict[str, 
     ------
     InputError : one line that names the key, what was found and what would be right
     """
-    experiment: Experiment = build(Experiment, _without_pathvars(config), "configuration")
+    experiment: Experiment = build(Experiment, config, "configuration")
     _check_experiment(experiment)
     recipes = {
         network: load_recipe(root / "config" / "networks" / f"{network}.yaml") for network in experiment.networks
     }
+    sizes = {recipe.data: recipe.image_size for recipe in recipes.values()}
     for network, recipe in recipes.items():
         where = f"config/networks/{network}.yaml"
+        if recipe.image_size != sizes[recipe.data]:
+            raise InputError(
+                f"{where}: image_size: {recipe.image_size}, but another network of the experiment reads {recipe.data} "
+                f"at {sizes[recipe.data]}; compare networks on images of one size"
+            )
         _check_stages(experiment, recipe, where)
         _check_files(recipe, where, root)
         held_out = HELD_OUT.get(recipe.data)
@@ -160,18 +170,18 @@ def load(config: Mapping[str, Any], root: Path) -> "tuple[Experiment, dict[str, 
 
 def load_recipe(path: Path) -> Recipe:
     """Read and check one recipe."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
         raise InputError(
             f"configuration: networks: no recipe {path}; there are {_listed(known)}{_closest(path.stem, known)}"
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     recipe: Recipe = build(Recipe, content, str(path))
     for i, stage in enumerate(recipe.stages):
-        epoch = re.fullmatch(r"epoch(\d+)", stage)
+        epoch = re.fullmatch(r"epoch([1-9][0-9]*)", stage)
         if stage not in ("init", "final") and not (epoch and 1 <= int(epoch[1]) <= recipe.training.epochs):
             last = recipe.training.epochs
             raise InputError(f"{path}: stages[{i}]: {stage!r} is not init, final or epoch1 … epoch{last}")
@@ -187,7 +197,7 @@ def build(cls: type, content: Any, source: str) -> Any:
     """
     errors = sorted(
         _Validator(json_schema(cls)).iter_errors(content),
-        key=lambda e: (len(e.absolute_path), str(list(e.absolute_path))),
+        key=lambda e: (len(e.absolute_path), e.validator != "additionalProperties", str(list(e.absolute_path))),
     )
     if errors:
         raise InputError(f"{source}: {_explain(errors[0], cls)}")
@@ -200,6 +210,8 @@ def parse(cls: type) -> Callable[[str], Any]:
     def section(text: str) -> Any:
         if text.lstrip().startswith("{"):
             return build(cls, json.loads(text), "settings")
+        if not os.path.isfile(text):
+            raise InputError(f"settings: there is no file {text}")
         return build(cls, yaml.safe_load(Path(text).read_text(encoding="utf-8")), text)
 
     return section
@@ -208,6 +220,33 @@ def parse(cls: type) -> Callable[[str], Any]:
 def json_schema(cls: type) -> dict[str, Any]:
     """The JSON schema of a dataclass of this module; config/schema.json is that of `Experiment`."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema_of(cls)}
+
+
+def network_identity(recipe: Recipe, root: Path) -> str:
+    """Digest of all that decides the graph of a network: its recipe, the code that builds it, a file of the user's."""
+    file = recipe.architecture.file
+    return provenance.digest(
+        {
+            "architecture": asdict(recipe.architecture),
+            "data": [recipe.data, recipe.image_size],
+            "code": provenance.code_digest("networks", "data"),
+            "file": provenance.file_digest(root / file) if file else None,
+        }
+    )
+
+
+def check_layers(
+    network: str, layers: Literal["all"] | Sequence[str], nodes: Sequence[str], relu: Sequence[str]
+) -> None:
+    """Refuse layers that are no nodes of a network's graph, `nodes`, of which `relu` follow a ReLU."""
+    if layers == "all" and not relu:
+        raise InputError(f"{network} has no post-ReLU layers; name some of its nodes under layers: {_listed(nodes)}")
+    for layer in () if layers == "all" else layers:
+        if layer not in nodes:
+            raise InputError(
+                f"configuration: layers: {network} has no layer {layer!r}; its post-ReLU layers are {_listed(relu)}"
+                f"{_closest(layer, nodes)}"
+            )
 
 
 def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str]]:
@@ -246,7 +285,7 @@ def _check_experiment(experiment: Experiment) -> None:
         if network not in experiment.networks:
             raise InputError(
                 f"configuration: layers: no network {network!r} in networks: {_listed(experiment.networks)}"
-                f"{_closest(network, experiment.networks)}"
+                f"{_closest(str(network), experiment.networks)}"
             )
 
 
@@ -261,7 +300,7 @@ def _check_stages(experiment: Experiment, recipe: Recipe, where: str) -> None:
 
 def _check_files(recipe: Recipe, where: str, root: Path) -> None:
     file = recipe.architecture.file
-    if file is not None and not (root / file).is_file():
+    if file is not None and not os.path.isfile(root / file):
         raise InputError(f"{where}: architecture.file: there is no file {root / file}")
     if recipe.data == "digits":
         return
@@ -276,10 +315,6 @@ def _check_files(recipe: Recipe, where: str, root: Path) -> None:
         raise InputError(f"{where}: data: no folder {folder} (CONVERGENT_DATA={data})")
     if recipe.data != "cifar10" and recipe.image_size is None:
         raise InputError(f"{where}: image_size: needed for {recipe.data}, a folder of images")
-
-
-def _without_pathvars(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name != "pathvars"}
 
 
 def _schema_of(annotation: Any) -> dict[str, Any]:
@@ -300,7 +335,9 @@ def _schema_of(annotation: Any) -> dict[str, Any]:
         return {"type": "array", "items": _item(get_args(annotation)[0])}
     if get_origin(annotation) is Mapping:
         content = get_args(annotation)[1]
-        return {"type": "object"} if content is Any else {"type": "object", "additionalProperties": _schema_of(content)}
+        if content is Any:
+            return {"type": "object"}
+        return {"type": "object", "additionalProperties": _schema_of(content) | {"minItems": 1, "uniqueItems": True}}
     return {"type": {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}[annotation]}
 
 
@@ -308,10 +345,16 @@ def _is_integer(checker: Any, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-# JSON schema takes 4.0 for an integer; a seed or a number of images is written without a point.
+def _is_number(checker: Any, value: Any) -> bool:
+    return _is_integer(checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+# JSON schema takes 4.0 for an integer; a seed or a number of images is written without a point. NaN is no number.
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
 )
 
 
@@ -346,8 +389,9 @@ def _explain(error: jsonschema.ValidationError, cls: type) -> str:
         case "type":
             names = " or ".join([expected] if isinstance(expected, str) else expected)
             what = f"{found!r} is not of type {names}"
-            if "number" in names and isinstance(found, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", found):
-                what += f"; YAML reads it as text, write {found.replace('e', '.0e')}"
+            number = re.fullmatch(r"([+-]?\d+(?:\.\d*)?)[eE]([+-]?\d+)", found) if isinstance(found, str) else None
+            if "number" in names and number:
+                what += f"; YAML reads it as text, write {float(number[1])}e{int(number[2]):+d}"
         case "enum":
             what = f"{found!r} is none of {_listed(expected)}{_closest(str(found), [str(e) for e in expected])}"
         case "uniqueItems":
@@ -358,6 +402,11 @@ def _explain(error: jsonschema.ValidationError, cls: type) -> str:
             what = f"{found!r} is {'below' if error.validator == 'minimum' else 'not above'} {expected}"
         case "maximum" | "exclusiveMaximum":
             what = f"{found!r} is {'above' if error.validator == 'maximum' else 'not below'} {expected}"
+        case "anyOf":
+            inner = [e for e in error.context if len(e.absolute_path) > len(error.absolute_path)]
+            if inner:
+                return _explain(inner[0], cls)
+            what = f"{found!r} is not: {schema['description']}"
         case "pattern":
             what = f"{found!r} may hold only lower-case letters, digits and _"
         case _:

@@ -58,12 +58,15 @@ def gather(
     seed : of the permutations
     """
     blocks_a = _blocks(a)
-    blocks_b = _blocks(b.chunk(dict(a.variable.chunksizes))) if b is not None else [None] * len(blocks_a)
+    blocks_b = _blocks(b.chunk(image=a.variable.chunksizes["image"])) if b is not None else [None] * len(blocks_a)
     states = []
     for i, (x, y) in enumerate(zip(blocks_a, blocks_b, strict=True)):
         generators = [np.random.default_rng([seed, replicate, i]) for replicate in range(permutations)]
         states.append(delayed(block)(x, y, generators, precision))
-    of_fold = a["fold"].values[np.cumsum([0, *a.variable.chunksizes["image"][:-1]])]
+    edges = np.cumsum([0, *a.variable.chunksizes["image"]])
+    of_fold = a["fold"].values[edges[:-1]]
+    if (of_fold != a["fold"].values[edges[1:] - 1]).any():
+        raise InputError("a chunk of activations crosses a fold; rechunk along image so that none does")
     merged = [_merge_all([s for s, f in zip(states, of_fold, strict=True) if f == fold]) for fold in np.unique(of_fold)]
     return list(compute(*merged))
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torchvision.models
 from torch import nn
+from torch.fx import Node
 from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
 
 from convergent.config import Recipe
@@ -98,24 +99,32 @@ def of_recipe(recipe: Recipe, images: Images) -> nn.Module:
     return build(architecture.name, architecture.arguments, file, len(images.class_names), images.shape[0])
 
 
-def nodes(network: nn.Module) -> tuple[list[str], list[str]]:
-    """All nodes of the traced graph, and those that are a ReLU, in order."""
+def nodes(network: nn.Module, image_shape: Sequence[int]) -> tuple[dict[str, list[int]], list[str]]:
+    """The layers that can be recorded, without computing any: one that follows a ReLU is a layer by default.
+
+    Parameters
+    ----------
+    network : moved to the meta device
+    image_shape : channel, y, x of one image
+
+    Returns
+    -------
+    the shape of one image's activations in each node of the traced graph, [unit, y, x] or [unit], in order; and the
+    names of those that are a ReLU
+    """
     tracer = NodePathTracer()
     graph = tracer.trace(network.eval())
-    every, relu = [], []
-    for node in graph.nodes:
-        name = tracer.node_to_qualname.get(node)
-        if name is None or node.op in ("placeholder", "output"):
-            continue
-        every.append(name)
-        module = network.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if (
-            isinstance(module, nn.ReLU)
-            or node.target in RELU_FUNCTIONS
-            or (node.op, node.target) == ("call_method", "relu")
-        ):
-            relu.append(name)
-    return every, relu
+    named = {tracer.node_to_qualname[node]: node for node in graph.nodes if node in tracer.node_to_qualname}
+    with torch.no_grad(), torch.device("meta"):
+        outputs = extractor(network.to("meta"), list(named))(torch.empty(2, *image_shape))
+    shapes = {
+        name: list(output.shape[1:])
+        for name, output in outputs.items()
+        if isinstance(output, torch.Tensor)
+        and output.ndim in (2, 4)
+        and named[name].op not in ("placeholder", "output")
+    }
+    return shapes, [name for name in shapes if _is_relu(named[name], network)]
 
 
 def extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
@@ -124,11 +133,10 @@ def extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     return extracting
 
 
-def shapes(network: nn.Module, layers: Sequence[str], image_shape: tuple[int, int, int]) -> dict[str, list[int]]:
-    """Shape of one image's activations in each layer, [unit, y, x] or [unit], without computing any."""
-    with torch.no_grad(), torch.device("meta"):
-        outputs = extractor(network.to("meta"), layers)(torch.empty(2, *image_shape))
-    return {layer: list(outputs[layer].shape[1:]) for layer in layers}
+def _is_relu(node: Node, network: nn.Module) -> bool:
+    if node.op == "call_module":
+        return isinstance(network.get_submodule(str(node.target)), nn.ReLU)
+    return node.target in RELU_FUNCTIONS or (node.op, node.target) == ("call_method", "relu")
 
 
 def _function(file: Path, name: str) -> Any:

@@ -9,6 +9,7 @@ import copy
 import hashlib
 import json
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -16,9 +17,9 @@ from pathlib import Path
 
 VERSION = "0.1.0"
 PACKAGE = Path(__file__).parent
-# Settings reach a step as parameters, a changed dimension is refused on reading, and a changed layout of the
-# stores raises store.FORMAT: none of these modules changes a result by itself.
-NOT_DIGESTED = {"schema", "config", "provenance", "store"}
+# Settings reach a step as parameters, a changed dimension is refused on reading, an error leaves no result, and a
+# changed layout of the stores raises store.FORMAT: none of these modules changes a result by itself.
+NOT_DIGESTED = {"schema", "config", "provenance", "errors"}
 RECORDED = ("numpy", "scipy", "scikit-learn", "xarray", "zarr", "dask", "torch", "torchvision")
 
 
@@ -37,18 +38,23 @@ def code_digest(*modules: str) -> str:
     str : 16 hexadecimal digits
     """
     found: dict[str, str] = {}
-    waiting = list(modules)
+    waiting = [*modules, *_parents(modules)]
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
         if name == "store":
             found[name] = f"FORMAT={_store_format()}"
-        elif name.split(".")[0] not in NOT_DIGESTED:
+        elif name not in NOT_DIGESTED:
             tree = _tree(_source(name))
             found[name] = _meaning(tree)
             waiting += _local_imports(tree)
     return digest(found)
+
+
+def file_digest(path: Path) -> str:
+    """Digest of the meaning of one Python file outside the package."""
+    return digest(_meaning(_tree(path)))
 
 
 def digest(value: object) -> str:
@@ -95,8 +101,12 @@ def _local_imports(tree: ast.Module) -> list[str]:
             names |= {name if _source(name).exists() else base for name in candidates}
         elif isinstance(node, ast.Import):
             names |= {a.name.removeprefix("convergent.") for a in node.names if a.name.startswith("convergent.")}
-    parents = {name.rpartition(".")[0] for name in names if "." in name}
-    return sorted(names | parents)
+    return sorted(names | _parents(names))
+
+
+def _parents(modules: Iterable[str]) -> set[str]:
+    """The packages of some modules; the package itself is named by nothing."""
+    return {"", *(name.rpartition(".")[0] for name in modules)}
 
 
 def _store_format() -> str:

@@ -1,4 +1,8 @@
-"""The table in words: one paragraph for each comparison, with no claim that its numbers do not carry."""
+"""The table in words: one paragraph for each comparison, with no claim that its numbers do not carry.
+
+A difference counts where it exceeds two standard errors over seeds. A comparison that only serves as the null of
+another has no paragraph of its own.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +11,12 @@ import pandas as pd
 
 from convergent import tables
 
+TITLE = "Do independently trained networks learn the same representations?"
+FOOTNOTE = (
+    "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. "
+    "Every number, with its error and its nulls, is in the table *summary.csv*."
+)
+
 
 def write(table: pd.DataFrame, comparisons: Sequence[Mapping[str, Any]]) -> str:
     """The front page of the report, as reStructuredText.
@@ -14,67 +24,68 @@ def write(table: pd.DataFrame, comparisons: Sequence[Mapping[str, Any]]) -> str:
     Parameters
     ----------
     table : from `tables.summarise`
-    comparisons : with ``name`` and ``pairs``, in the order of the configuration
+    comparisons : with ``name``, ``pairs`` and ``untrained`` (pairs or None), in the order of the configuration
     """
-    title = "Do independently trained networks learn the same representations?"
-    parts = [title, "=" * len(title), ""]
-    for comparison in comparisons:
-        parts += [_paragraph(table, comparison), ""]
-    parts += [
-        "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. "
-        "Every number, with its null, is in the table *summary.csv*.",
-        "",
-    ]
-    return "\n".join(parts)
+    nulls = [comparison["untrained"] for comparison in comparisons]
+    read = [comparison for comparison in comparisons if comparison["pairs"] not in nulls]
+    paragraphs = [_paragraph(table, comparison["name"], len(comparison["pairs"])) for comparison in read]
+    return "\n\n".join([f"{TITLE}\n{'=' * len(TITLE)}", *paragraphs, FOOTNOTE]) + "\n"
 
 
-def _paragraph(table: pd.DataFrame, comparison: Mapping[str, Any]) -> str:
-    name, count = comparison["name"], len(comparison["pairs"])
-    sentences = [f"**{name}** ({count} {'pair' if count == 1 else 'pairs'})."]
-    matching = tables.of_comparison(table, name, "matching", "mean_r_one_to_one")
-    if matching:
-        by_layer = "; ".join(f"{layer} {_value(group)} ({_nulls(group)})" for layer, group in matching.items())
-        sentences.append(f"Matched one to one, units correlate on average by {by_layer}.")
-        excess = tables.excess(table, name, "matching", "mean_r_one_to_one", "untrained")
-        if excess:
-            sentences.append(_verdict(excess))
-    alone = tables.of_comparison(table, name, "sparse_prediction", "r2_best_single_ab")
-    sparse = tables.of_comparison(table, name, "sparse_prediction", "r2_one_standard_error_ab")
-    used = tables.of_comparison(table, name, "sparse_prediction", "n_nonzero_one_standard_error_ab")
+def _paragraph(table: pd.DataFrame, name: str, pairs: int) -> str:
+    sentences = [f"**{name}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of networks."]
+    matched = _means(table, name, "matching", "mean_r_one_to_one")
+    if matched:
+        sentences.append(f"Matched one to one, units correlate by a mean r of {_range(matched, '.2f')}.")
+        for kind, what in (
+            ("untrained", "the same seeds untrained"),
+            ("rotated", "B's axes turned at random in the space they span"),
+        ):
+            excess = tables.excess(table, name, "matching", "mean_r_one_to_one", kind)
+            if excess:
+                sentences.append(f"Against {what}, this is {_verdict(excess)}.")
+    single = _means(table, name, "sparse_prediction", "r2_best_single_ab")
+    sparse = _means(table, name, "sparse_prediction", "r2_one_standard_error_ab")
+    used = _means(table, name, "sparse_prediction", "n_nonzero_one_standard_error_ab")
     if sparse:
-        by_layer = "; ".join(
-            f"{layer} {_value(alone[layer])} from one unit and {_value(group)} from {used[layer]['value'].iloc[0]:.1f}"
-            for layer, group in sparse.items()
+        sentences.append(
+            f"On held-out images the best single unit of the other network explains {_range(single, '.0%')} of the "
+            f"variance of a unit, a LASSO of {_range(used, '.0f')} units {_range(sparse, '.0%')}."
         )
-        sentences.append(f"Held-out R² of a unit of B from units of A, by the LASSO: {by_layer} units.")
-    clusters = tables.of_comparison(table, name, "clustering", "share_clusters_with_both")
+    clusters = tables.excess(table, name, "clustering", "share_clusters_with_both", "permuted_labels")
     if clusters:
-        by_layer = "; ".join(
-            f"{layer} {group['value'].iloc[0]:.0%} (by chance {group['null'].loc['permuted_labels']:.0%})"
-            for layer, group in clusters.items()
+        share = _range(_means(table, name, "clustering", "share_clusters_with_both"), ".0%")
+        sentences.append(
+            f"Of the spectral clusters, {share} hold units of both networks; against permuted labels, "
+            f"this is {_verdict(clusters)}."
         )
-        sentences.append(f"Spectral clusters that hold units of both networks: {by_layer}.")
     return " ".join(sentences)
 
 
+def _means(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> dict[str, float]:
+    """Mean over pairs by layer, in order of depth."""
+    by_layer = tables.of_comparison(table, comparison, measure, statistic)
+    return {layer: float(rows["value"].iloc[0]) for layer, rows in by_layer.items()}
+
+
+def _range(means: Mapping[str, float], form: str) -> str:
+    """The least and the largest of the layers, and where they are; undefined layers are named."""
+    defined = {layer: mean for layer, mean in means.items() if mean == mean}
+    if not defined:
+        return "nothing defined"
+    least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)
+    undefined = [layer for layer in means if layer not in defined]
+    missing = f" (undefined in {', '.join(undefined)})" if undefined else ""
+    if least == largest:
+        return f"{defined[least]:{form}} (``{least}``){missing}"
+    return f"{defined[least]:{form}} (``{least}``) to {defined[largest]:{form}} (``{largest}``){missing}"
+
+
 def _verdict(excess: Mapping[str, tuple[float, float]]) -> str:
-    """Above or below the untrained null, layer by layer, where the difference exceeds two standard errors."""
-    if any(error != error for _, error in excess.values()):
-        return "With fewer than three seeds no error over seeds tells this apart from the untrained null."
-    kinds = {
-        "above": [layer for layer, (mean, error) in excess.items() if mean > 2 * error],
-        "below": [layer for layer, (mean, error) in excess.items() if -mean > 2 * error],
-    }
-    kinds["not told apart from"] = [layer for layer in excess if layer not in kinds["above"] + kinds["below"]]
-    parts = [f"{kind} the untrained null in {', '.join(layers)}" for kind, layers in kinds.items() if layers]
-    return f"By two standard errors of the difference, this lies {' and '.join(parts)}."
-
-
-def _value(group: pd.DataFrame) -> str:
-    row = group.iloc[0]
-    error = f" ± {row['standard_error']:.3f}" if pd.notna(row["standard_error"]) else ""
-    return f"{row['value']:.3f}{error}"
-
-
-def _nulls(group: pd.DataFrame) -> str:
-    return ", ".join(f"{kind} {null:.3f}" for kind, null in group["null"].items() if kind)
+    """Where a statistic lies above or below a null, and where the two cannot be told apart."""
+    verdicts: dict[str, list[str]] = {"larger in": [], "smaller in": [], "not told apart in": []}
+    for layer, (mean, error) in excess.items():
+        verdict = "larger in" if mean > 2 * error else "smaller in" if -mean > 2 * error else "not told apart in"
+        shown = f"{mean:+.2f} ± {error:.2f}" if error == error else f"{mean:+.2f}, no error below three seeds"
+        verdicts[verdict].append(f"``{layer}`` ({shown})")
+    return ", ".join(f"{verdict} {', '.join(layers)}" for verdict, layers in verdicts.items() if layers)

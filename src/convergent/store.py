@@ -4,6 +4,7 @@ A store is an xarray DataTree with a group for each layer, in the order of the r
 It is written beside its final path and renamed, so that a killed job leaves no store that looks complete.
 """
 
+import json
 import math
 import shutil
 import warnings
@@ -94,9 +95,12 @@ def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
     """
     if not (path / "zarr.json").is_file():
         raise InputError(f"{path}: there is no such store; run the step that writes it")
-    with _quiet():
-        tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
-        _check_complete(path)
+    try:
+        with _quiet():
+            tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
+            _check_complete(path)
+    except (json.JSONDecodeError, KeyError) as error:
+        raise InputError(f"{path}: its metadata are damaged ({error!r}); make it anew") from None
     if tree.attrs.get("format") != FORMAT:
         raise InputError(f"{path}: of format {tree.attrs.get('format')}, this version reads {FORMAT}; make it anew")
     groups = {node.path.strip("/") or "/": node for node in tree.subtree}
@@ -153,11 +157,19 @@ def _encoding(variable: xr.Variable) -> dict[str, Any]:
     return checksum | {"chunks": tuple(chunks), "shards": tuple(shards)}
 
 
+def _nchunks(array: zarr.Array[Any]) -> int:
+    """Chunks of an array as zarr counts those that are written: all of a shard, also those beyond the edge."""
+    shards = array.shards or array.chunks
+    return math.prod(
+        math.ceil(size / shard) * (shard // chunk)
+        for size, shard, chunk in zip(array.shape, shards, array.chunks, strict=True)
+    )
+
+
 def _check_complete(path: Path) -> None:
     """A missing shard or array reads as zeros or NaN without an error: count them before anyone reads."""
     group = zarr.open_group(path, mode="r")
     for name, array in group.members(max_depth=None):
-        if isinstance(array, zarr.Array) and array.nchunks_initialized != array.nchunks:
-            raise InputError(
-                f"{path}: incomplete, {name} holds {array.nchunks_initialized} of {array.nchunks} chunks; make it anew"
-            )
+        if isinstance(array, zarr.Array) and array.nchunks_initialized != _nchunks(array):
+            held, needed = array.nchunks_initialized, _nchunks(array)
+            raise InputError(f"{path}: incomplete, {name} holds {held} of {needed} chunks; make it anew")

@@ -8,7 +8,7 @@ without an error or a null leave the field empty.
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,12 +66,13 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
     pairs : ``{network}-s{seed}-{stage}--…`` or one such snapshot
     values : [pair]
     """
-    seeds = [set(re.findall(r"-s(\d+)-", pair)) for pair in pairs]
-    every = sorted(set.union(*seeds), key=int)
-    left_out = [
-        np.array([values[[seed not in of_pair for of_pair in seeds]]]).mean(axis=1) for seed in every if len(every) > 2
-    ]
-    return float(values.mean()), float(standard_error(left_out)[0]) if left_out else np.nan
+    trained = [set(re.findall(r"([a-z0-9_]+-s\d+)-", pair)) for pair in pairs]
+    every = set.union(*trained)
+    kept = [np.array([left_out not in of_pair for of_pair in trained]) for left_out in sorted(every)]
+    mean = float(values.mean())
+    if len(every) < 3 or not all(rest.any() for rest in kept):
+        return mean, np.nan
+    return mean, float(standard_error(values[rest].mean(keepdims=True) for rest in kept)[0])
 
 
 def excess(
@@ -97,7 +98,7 @@ def _over_pairs(group: pd.DataFrame) -> pd.DataFrame:
     return row.assign(pair=ALL, value=mean, standard_error=error, null=group["null"].mean(skipna=False))
 
 
-def of_comparison(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> Mapping[str, pd.DataFrame]:
+def of_comparison(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> dict[str, pd.DataFrame]:
     """The rows of the mean over pairs of one statistic, by layer in order of depth; their index is the kind of null."""
     chosen = table[
         (table["comparison"] == comparison)

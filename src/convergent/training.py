@@ -8,6 +8,7 @@ for equal recipe, seed, number of threads, machine type and versions.
 import math
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from convergent.data import Images
+from convergent.errors import InputError
 
 
 class Settings(Protocol):
@@ -72,17 +74,17 @@ def train(
 
     Yields
     ------
-    State : its history has an entry an epoch: learning_rate, loss, accuracy, held_out_loss, held_out_accuracy, seconds
+    State : a copy; its history has an entry an epoch: learning_rate, loss, accuracy, held_out_loss, held_out_accuracy, seconds
     """
     network.to(device)
     optimiser = torch.optim.SGD(
         network.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
     )
     if state is None:
-        state = State(0, _weights(network), optimiser.state_dict())
+        state = State(0, _weights(network), deepcopy(optimiser.state_dict()))
         yield state
     network.load_state_dict(state.weights)
-    optimiser.load_state_dict(state.optimiser)
+    optimiser.load_state_dict(deepcopy(state.optimiser))
     history = list(state.history)
     steps = math.ceil(len(images) / settings.batch_size)
     for epoch in range(state.epoch + 1, settings.epochs + 1):
@@ -118,9 +120,9 @@ def train(
                 "seconds": round(time.perf_counter() - started, 3),
             }
         )
-        if not math.isfinite(loss_sum):
-            raise FloatingPointError(f"the loss of epoch {epoch} is not finite; lower training.learning_rate")
-        yield State(epoch, _weights(network), optimiser.state_dict(), list(history))
+        if not math.isfinite(loss_sum + held_out_loss):
+            raise InputError(f"the loss of epoch {epoch} is not finite; lower training.learning_rate")
+        yield State(epoch, _weights(network), deepcopy(optimiser.state_dict()), list(history))
 
 
 def learning_rate(settings: Settings, step: int, steps: int) -> float:

@@ -28,5 +28,5 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         axis.set_xlabel("unit, sorted")
         axis.set_ylim(bottom=0)
     axes[0][0].set_ylabel("mean activation")
-    axes[0][0].legend(fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
     return figure

@@ -41,8 +41,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         leaf_unit = clusters["leaf_unit"].values[leaves]
         _sorted(lower, joint, _positions(clusters, leaf_net, leaf_unit), leaf_net)
         axes += [upper, lower]
-    axes[0].set_ylabel("spectral clusters")
-    axes[1].set_ylabel("agglomerative,\nsparse weights")
+    axes[0].set_ylabel("spectral clusters", labelpad=12)
+    axes[1].set_ylabel("agglomerative,\nsparse weights", labelpad=12)
     figure.colorbar(image, ax=axes, shrink=0.5, label="r")
     a, b = correlation.attributes["snapshot_a"], correlation.attributes["snapshot_b"]
     figure.suptitle(f"strip: blue A = {a}, red B = {b}", fontsize=8)

@@ -34,5 +34,5 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         axes[row][0].set_ylabel(f"r, {name}")
     for axis in axes[-1]:
         axis.set_xlabel("unit of A, sorted")
-    axes[0][0].legend(fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
     return figure

@@ -34,7 +34,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         axes[1][column].set_xlabel("penalty α")
     axes[0][0].set_ylabel("held-out loss, ½·MSE")
     axes[1][0].set_ylabel("predictors used")
-    axes[1][0].legend(fontsize=7)
+    figure.legend(*axes[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
     return figure
 
 

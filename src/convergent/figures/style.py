@@ -15,7 +15,7 @@ Stores = Mapping[str, Sequence[Store]]
 A, B = "#1b6ca8", "#d1495b"
 TRAINED, UNTRAINED, SECOND = "#1b6ca8", "#8d99ae", "#d1495b"
 PERMUTED, ROTATED = "#bfc5cf", "#e09f3e"
-DIVERGING = "RdBu_r"
+DIVERGING, DEAD = "RdBu_r", "#c9ccd1"
 
 mpl.rcParams.update(
     {
@@ -42,7 +42,8 @@ def panels(
 
 
 def matrix(axis: Axes, values: Any) -> Any:
-    """A correlation matrix, rows from top to bottom, range −1 to 1."""
+    """A correlation matrix, rows from top to bottom, range −1 to 1; dead units are grey."""
     axis.set_xticks([])
     axis.set_yticks([])
+    axis.set_facecolor(DEAD)
     return axis.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="nearest", aspect="auto")

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.linalg import eigh
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
@@ -46,7 +47,7 @@ def clustering(
     moments : of the pair, from `moments.joined`
     coefficient : ``coefficient_ab[unit_b, unit_a]`` of `sparse_prediction`
     threshold : correlations up to it are no edge
-    units_per_cluster : live units of both networks for each spectral cluster
+    units_per_cluster : live units of both networks for each spectral cluster; a component is at least one
     repeats : k-means starts compared for stability, and permutations of the nets' labels
     generator : of the starts and permutations
 
@@ -62,8 +63,10 @@ def clustering(
     net = np.repeat([NET_A, NET_B], [len(whole.live_a), len(whole.live_b)])
     affinity = affinities(joint, threshold)
     connected = np.asarray(affinity.any(axis=1))
-    k = max(round(np.concatenate([whole.live_a, whole.live_b]).sum() / units_per_cluster), 1)
-    k = min(k, int(connected.sum()))
+    # At least a cluster for each component of the graph, which have nothing in common.
+    components = connected_components(affinity[np.ix_(connected, connected)], directed=False)[0]
+    k = round(np.concatenate([whole.live_a, whole.live_b]).sum() / units_per_cluster)
+    k = min(max(k, components), int(connected.sum()))
     seeds = generator.integers(2**31, size=repeats)
     labels = np.full((repeats, len(net)), -1)
     if k > 0:
@@ -97,7 +100,7 @@ def spectral(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     affinity : symmetric, non-negative, every row with an edge
-    k : clusters
+    k : clusters, at least as many as the graph has components
     seeds : of k-means
     """
     degree = np.sqrt(affinity.sum(axis=1))

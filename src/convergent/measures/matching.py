@@ -55,8 +55,10 @@ def matching(moments: xr.Dataset, *, rotations: int, generator: np.random.Genera
     rotated = np.stack([summarise(r) for r in rotate(whole, rotations, generator)])
     nulls = {"permuted": np.mean([summarise(r) for r in permuted], axis=0), "rotated": rotated.mean(axis=0)}
     r = folds.correlation(whole)
+    value = summarise(r)
+    value[:2] = whole.live_a.sum(), whole.live_b.sum()  # r is NaN throughout where the other network is dead
     error = folds.jackknife(moments, whole, lambda pair: summarise(folds.correlation(pair)))
-    result = summary(STATISTICS, summarise(r), error, nulls)
+    result = summary(STATISTICS, value, error, nulls)
     result["rotated_standard_deviation"] = ("statistic", rotated.std(axis=0, ddof=1))
     partner = one_to_one_match(r)
     sides = (("a", "b", r, partner), ("b", "a", r.T, _inverse(partner, r.shape[1])))
@@ -108,13 +110,14 @@ def rotate(pair: Pair, draws: int, generator: np.random.Generator) -> list[Array
     within = folds.correlation_within(pair.b)[np.ix_(pair.live_b, pair.live_b)]
     values, vectors = np.linalg.eigh(within)
     kept = values > values[-1:] * 1e-10
-    root = (vectors[:, kept] * np.sqrt(values[kept])) @ vectors[:, kept].T
-    inverse = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
-    whitened = r[live] @ inverse
+    # In the space that B's units span: turned outside it, they would lose variance.
+    scale = np.sqrt(values[kept])
+    whitened = r[live] @ (vectors[:, kept] / scale)
+    root = (vectors[:, kept] * scale).T
     drawn = []
     for _ in range(draws):
         turned = np.full_like(r, np.nan)
-        turned[live] = whitened @ _haar(len(within), generator) @ root
+        turned[live] = whitened @ _haar(len(scale), generator) @ root
         drawn.append(turned)
     return drawn
 

@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import xarray as xr
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lasso_path
+from sklearn.linear_model import lars_path_gram, lasso_path
 
 from convergent import folds
 from convergent.folds import Array, Moments, Pair
@@ -20,6 +20,7 @@ from convergent.measures.summary import summary
 
 LI2016_LAMBDAS = (1e-5, 1e-4, 1e-3, 10**-2.6, 1e-2, 1e-1)
 LARGEST_GAP = 1e-6  # duality gap, on the scale where predicting nothing costs ½
+TOLERANCE, MAX_SWEEPS = 5e-7, 5000
 ZERO_EIGENVALUE = 1e-10  # share of the largest eigenvalue of R below which a direction is rounding
 PER_DIRECTION = (
     "r2_min",
@@ -81,7 +82,7 @@ def penalties(r: Array, alphas: int, smallest: float) -> Array:
 
     A logarithmic grid from max|r|, where every coefficient is zero, and λ·C of Li et al. 2016 for both networks' C.
     """
-    largest = np.nanmax(np.abs(r)) if np.isfinite(r).any() else 1.0
+    largest = np.abs(_zeroed(r)).max() or 1.0  # any, where nothing correlates
     published = [lam * size for lam in LI2016_LAMBDAS for size in set(r.shape)]
     return np.unique([0.0, *np.geomspace(largest, largest * smallest, alphas), *published])[::-1]
 
@@ -120,7 +121,8 @@ def solve(within: Array, between: Array, grid: Array) -> tuple[Array, Array]:
         asked = positive & (grid < np.abs(r).max())
         if asked.any():
             coefficients[asked, target] = _path(x, y, gram, size * r, grid[asked])
-    coefficients[~positive] = ((vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ between)).T
+    least_squares = ((vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ between)).T
+    coefficients[~positive] = np.where(np.abs(least_squares) > ZERO_EIGENVALUE, least_squares, 0)
     gaps = duality_gap(within, between, coefficients, grid)
     if (gaps > LARGEST_GAP).any():
         worst = np.unravel_index(gaps.argmax(), gaps.shape)
@@ -148,13 +150,18 @@ def duality_gap(within: Array, between: Array, coefficients: Array, grid: Array)
 
 
 def _path(x: Array, y: Array, gram: Array, xy: Array, grid: Array) -> Array:
-    """scikit-learn's path of one target (a two-dimensional y would be a group LASSO): [alpha, predictor]."""
+    """Path of one target, [alpha, predictor]: coordinate descent, and where that stalls the homotopy of LARS."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the duality gap is checked for all targets at once
-        _, coefficients, _ = lasso_path(
-            x, y, alphas=grid, precompute=gram, Xy=xy, tol=5e-7, max_iter=20_000, check_input=False, copy_X=False
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the duality gap tells, here and for all targets at once
+        # One target at a time: a two-dimensional y would be a group LASSO.
+        _, coefficients, gaps = lasso_path(
+            x, y, alphas=grid, precompute=gram, Xy=xy, tol=TOLERANCE, max_iter=MAX_SWEEPS, check_input=False
         )
-    return np.asarray(coefficients).T
+        if (gaps <= LARGEST_GAP).all():
+            return np.asarray(coefficients.T)
+        # Fewer samples than predictors, or nearly collinear ones.
+        knots, _, coefficients = lars_path_gram(xy, gram, n_samples=len(y), alpha_min=grid[-1], method="lasso")
+    return np.stack([np.interp(grid, knots[::-1], c[::-1]) for c in coefficients], axis=1)
 
 
 def _direction(

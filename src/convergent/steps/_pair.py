@@ -11,6 +11,8 @@ import xarray as xr
 from convergent import moments, store
 from convergent.errors import InputError
 
+# Moments up to this size are read at once; of larger ones, measures read one fold at a time.
+IN_MEMORY = 256 * 2**20
 INHERITED = ("snapshot_a", "snapshot_b", "checkpoint_digest_a", "checkpoint_digest_b", "probe_fingerprint", "data")
 
 
@@ -52,6 +54,8 @@ def measure(
     layers = {}
     for layer, dataset in pair.layers.items():
         joined = moments.joined(within_a.layers[layer], within_b.layers[layer], dataset)
+        if joined.nbytes <= IN_MEMORY:
+            joined.load()
         layers[layer] = measured(layer, joined).assign_attrs(spatial=dataset.attrs["spatial"])
     attributes = store.stamp(
         title, step, settings, references=references, **{name: pair.attributes[name] for name in INHERITED}

@@ -5,11 +5,13 @@ import importlib
 from collections import defaultdict
 from pathlib import Path
 
-from convergent import store
+from convergent import figures, store
+
+FIGURES = sorted(path.stem for path in Path(figures.__file__).parent.glob("[a-z]*.py") if path.stem != "style")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--figure", required=True, help="a module of convergent.figures")
+    parser.add_argument("--figure", required=True, choices=FIGURES, help="what to draw")
     parser.add_argument(
         "--stores", required=True, nargs="+", type=Path, help="stores of the measures it draws, in order of pairs"
     )

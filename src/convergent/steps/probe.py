@@ -6,22 +6,23 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from convergent import data, store
-from convergent.config import Probe, Recipe, parse
+from convergent import store
+from convergent.config import Probe, parse
+from convergent.data import choose_probe, fingerprint, load
+from convergent.steps._data import add_data_root
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--recipe", required=True, type=parse(Recipe), help="a recipe that names the data: a YAML file, or JSON"
-    )
+    parser.add_argument("--data", required=True, help="digits, cifar10 or a folder of images")
+    parser.add_argument("--image-size", type=int, help="side in pixels, for a folder of images")
     parser.add_argument("--settings", required=True, type=parse(Probe), help="the probe section: a YAML file, or JSON")
-    parser.add_argument("--data-root", type=Path, help="folder of the data sets")
+    add_data_root(parser)
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, recipe: Recipe, settings: Probe, data_root: Path | None, output: Path) -> None:
-    images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
-    chosen = data.choose_probe(len(images), settings.images, settings.seed)
+def run(*, data: str, image_size: int | None, settings: Probe, data_root: Path | None, output: Path) -> None:
+    images = load(data, "held_out", data_root, image_size)
+    chosen = choose_probe(len(images), settings.images, settings.seed)
     labels = images.labels[chosen].numpy()
     text = np.dtypes.StringDType()
     probe = xr.Dataset(
@@ -38,11 +39,11 @@ def run(*, recipe: Recipe, settings: Probe, data_root: Path | None, output: Path
         }
     )
     attributes = store.stamp(
-        f"Probe: {settings.images} held-out images of {recipe.data} in {settings.folds} folds",
+        f"Probe: {settings.images} held-out images of {data} in {settings.folds} folds",
         "probe",
         {"images": settings.images, "folds": settings.folds, "seed": settings.seed},
-        data=recipe.data,
-        probe_fingerprint=data.fingerprint(images, chosen),
+        data=data,
+        probe_fingerprint=fingerprint(images, chosen),
         probe_seed=settings.seed,
     )
     store.save({"/": probe}, output, "probe", attributes)

@@ -3,13 +3,15 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
 from convergent import data, networks, recording, store
-from convergent.config import Recipe, Recording, parse
+from convergent.config import Recipe, Recording, check_layers, parse
 from convergent.errors import InputError
+from convergent.steps._data import add_data_root
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,14 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", required=True, type=parse(Recording), help="the recording section: a YAML file, or JSON"
     )
+    parser.add_argument("--inspected", required=True, type=Path, help="JSON file of the step inspect")
     parser.add_argument(
-        "--inspected", required=True, type=Path, help="JSON file of the step inspect, with the layers to record"
+        "--layers", type=json.loads, default='"all"', help='JSON: "all" post-ReLU nodes, or a list of nodes'
     )
     parser.add_argument("--training", required=True, type=Path, help="folder of the step train")
     parser.add_argument("--stage", required=True, help="the stage to record")
     parser.add_argument("--probe", required=True, type=Path, help="store of the step probe")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
-    parser.add_argument("--data-root", type=Path, help="folder of the data sets")
+    add_data_root(parser)
     parser.add_argument("--activations", required=True, type=Path, help="store to write")
     parser.add_argument("--pooled", required=True, type=Path, help="store of spatial means to write")
 
@@ -34,6 +37,7 @@ def run(
     recipe: Recipe,
     settings: Recording,
     inspected: Path,
+    layers: Any,
     training: Path,
     stage: str,
     probe: Path,
@@ -43,7 +47,9 @@ def run(
     pooled: Path,
 ) -> None:
     torch.set_num_threads(threads)
-    shapes = json.loads(inspected.read_text(encoding="utf-8"))["layers"]
+    graph = json.loads(inspected.read_text(encoding="utf-8"))
+    check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
+    shapes = {layer: graph["nodes"][layer] for layer in (graph["relu"] if layers == "all" else layers)}
     trained = json.loads((training / "training.json").read_text(encoding="utf-8"))
     chosen = store.read(probe, "probe")
     dataset = chosen.layers["/"]

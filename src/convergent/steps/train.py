@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from convergent import data, networks, provenance, training
-from convergent.config import Recipe, parse
+from convergent.config import Recipe, network_identity, parse
 from convergent.errors import InputError
+from convergent.steps._data import add_data_root
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, type=parse(Recipe), help="a recipe: a YAML file, or JSON")
     parser.add_argument("--seed", required=True, type=int, help="seed of the weights and of the order of the images")
     parser.add_argument("--threads", type=int, help="cores at hand; fewer than the recipe asks for are refused")
-    parser.add_argument("--data-root", type=Path, help="folder of the data sets")
+    add_data_root(parser)
     parser.add_argument(
         "--output", required=True, type=Path, help="folder to write; grows as OUTPUT.part until complete"
     )
@@ -45,6 +46,7 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
     # What the weights depend on; a part begun with anything else is thrown away.
     identity = {
         "recipe": asdict(recipe),
+        "network": network_identity(recipe, Path()),
         "seed": seed,
         "code_digest": provenance.code_digest("steps.train"),
         "versions": provenance.versions(),

@@ -4,31 +4,28 @@ import argparse
 from pathlib import Path
 
 from convergent import engine, moments, store
-from convergent.config import Moments, parse
 
 INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "probe_seed", "data")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--activations", required=True, type=Path, help="store of activations")
-    parser.add_argument(
-        "--settings", required=True, type=parse(Moments), help="the moments section: a YAML file, or JSON"
-    )
+    parser.add_argument("--precision", choices=["float64", "float32"], default="float64", help="type of the products")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, activations: Path, settings: Moments, threads: int, output: Path) -> None:
+def run(*, activations: Path, precision: str, threads: int, output: Path) -> None:
     recorded = store.read(activations, "activations", chunks={})
     with engine.threads(threads):
         layers = {
-            layer: moments.within(dataset["activation"], precision=settings.precision)
+            layer: moments.within(dataset["activation"], precision=precision)
             for layer, dataset in recorded.layers.items()
         }
     attributes = store.stamp(
         f"Moments of {recorded.attributes['snapshot']}",
         "within",
-        {"precision": settings.precision},
+        {"precision": precision},
         **{name: recorded.attributes[name] for name in INHERITED},
     )
     store.save(layers, output, "moments_within", attributes)

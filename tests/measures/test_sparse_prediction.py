@@ -1,0 +1,419 @@
+"""Sparse prediction against scikit-learn and dask-ml on raw activations, and against its own optimality conditions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from dask_ml.linear_model import LinearRegression
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Lasso
+
+from convergent.measures import sparse_prediction as measure
+from convergent.measures.sparse_prediction import LARGEST_GAP, LI2016_LAMBDAS, STATISTICS, sparse_prediction
+
+PROPERTY = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+K = 5
+# A duality gap g bounds a violation of optimality by √(2g), and so the root mean square error of a prediction.
+ACCURACY = np.sqrt(2 * LARGEST_GAP)
+GRID = np.array([0.9, 0.5, 0.2, 0.05, 0.01, 0.0])
+Moments = Callable[..., xr.Dataset]
+
+
+def predict(moments: xr.Dataset, alphas: int = 4, smallest: float = 1e-2) -> xr.Dataset:
+    return sparse_prediction(moments, alphas=alphas, smallest=smallest)
+
+
+def named(values: np.ndarray) -> dict[str, float]:
+    return dict(zip(STATISTICS, np.asarray(values), strict=True))
+
+
+def standardised(x: np.ndarray) -> np.ndarray:
+    spread = x.std(axis=0)
+    return (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
+
+
+def correlations(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Within the predictors, and with the targets."""
+    x, y = standardised(x), standardised(y)
+    return x.T @ x / len(x), x.T @ y / len(x)
+
+
+def lasso(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+    """Coefficients [target, predictor] on standardised raw data; least squares of least norm at α = 0."""
+    if alpha == 0:
+        return np.linalg.lstsq(x, y, rcond=1e-6)[0].T
+    model = Lasso(alpha, fit_intercept=False, tol=1e-9, max_iter=1_000_000)
+    return np.stack([model.fit(x, target).coef_ for target in y.T])
+
+
+def objective(within: np.ndarray, between: np.ndarray, w: np.ndarray, alpha: float) -> np.ndarray:
+    """½·MSE + α‖w‖₁ of each target."""
+    return 0.5 - (w * between.T).sum(axis=1) + (w @ within * w).sum(axis=1) / 2 + alpha * np.abs(w).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Squares about a prediction and about the training mean, [fold, target], by an explicit loop on raw data."""
+
+    error: np.ndarray
+    total: np.ndarray
+
+    @property
+    def r2(self) -> np.ndarray:
+        return 1 - self.error.sum(axis=0) / self.total.sum(axis=0)
+
+
+def held_out(x: np.ndarray, y: np.ndarray, fit: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> HeldOut:
+    """Fit on the standardised images of the other folds, predict the images of each."""
+    error, total = [], []
+    for out in np.split(np.arange(len(x)), K):
+        known_x, known_y = np.delete(x, out, axis=0), np.delete(y, out, axis=0)
+        centre, scale = known_x.mean(axis=0), known_x.std(axis=0)
+        w = fit(standardised(known_x), standardised(known_y)) * known_y.std(axis=0)[:, None]
+        prediction = known_y.mean(axis=0) + (x[out] - centre) / np.where(scale > 1e-9, scale, 1) @ w.T
+        error.append(((y[out] - prediction) ** 2).sum(axis=0))
+        total.append(((y[out] - known_y.mean(axis=0)) ** 2).sum(axis=0))
+    return HeldOut(np.array(error), np.array(total))
+
+
+def held_out_lasso(x: np.ndarray, y: np.ndarray, alpha: float) -> HeldOut:
+    return held_out(x, y, lambda known_x, known_y: lasso(known_x, known_y, alpha))
+
+
+def best_single(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    r = x.T @ y / len(x)
+    return np.where(np.arange(len(r))[:, None] == np.abs(r).argmax(axis=0), r, 0).T
+
+
+@pytest.fixture
+def data(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """5 predictors and 3 targets that need none, two and all of them; means 100 times the spread."""
+    x = generator.standard_normal((60, 5))
+    w = np.array([[0, 0, 0, 0, 0], [1, -1, 0, 0, 0], [1, 0.8, 0.6, -0.4, 0.2]])
+    y = x @ w.T + 0.5 * generator.standard_normal((60, 3))
+    return 100 + x, 7 * y - 700
+
+
+@PROPERTY
+@given(st.integers(0, 2**31), st.integers(1, 8), st.sampled_from([1.0, 0.1]))
+def test_solve__agrees_with_scikit_learn_on_raw_data(seed: int, predictors: int, independence: float) -> None:
+    """Down to predictors that correlate at .99."""
+    generator = np.random.default_rng(seed)
+    x = standardised(independence * generator.standard_normal((50, predictors)) + generator.standard_normal((50, 1)))
+    y = standardised(x @ generator.standard_normal((predictors, 2)) + generator.standard_normal((50, 2)))
+    within, between = correlations(x, y)
+    found, gaps = measure.solve(within, between, GRID)
+    assert (gaps <= LARGEST_GAP).all()
+    for alpha, w in zip(GRID, found, strict=True):
+        expected = lasso(x, y, alpha)
+        excess = objective(within, between, w, alpha) - objective(within, between, expected, alpha)
+        assert (np.abs(excess) <= LARGEST_GAP).all()
+        assert (((x @ (w - expected).T) ** 2).mean(axis=0) <= ACCURACY**2).all()
+    np.testing.assert_allclose(found[-1], expected, atol=1e-8)
+
+
+@PROPERTY
+@given(st.integers(0, 2**31), st.integers(1, 8))
+def test_solve__meets_the_optimality_conditions(seed: int, predictors: int) -> None:
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((40, predictors)) + 0.5 * generator.standard_normal((40, 1))
+    within, between = correlations(
+        x, x @ generator.standard_normal((predictors, 2)) + generator.standard_normal((40, 2))
+    )
+    found, _ = measure.solve(within, between, GRID)
+    for alpha, w in zip(GRID, found, strict=True):
+        residual = between.T - w @ within
+        assert (np.abs(residual) <= alpha + ACCURACY).all()
+        support = np.abs(w) > ACCURACY
+        assert (np.abs(residual - alpha * np.sign(w))[support] <= ACCURACY).all()
+
+
+def test_solve__agrees_with_dask_ml(data: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = (standardised(side) for side in data)
+    alpha = 0.02
+    # Its proximal gradient gives up where the penalty makes the squares rise (.03 off here); ADMM does not.
+    other = LinearRegression(
+        penalty="l1",
+        solver="admm",
+        C=1 / (2 * len(x) * alpha),
+        fit_intercept=False,
+        solver_kwargs={"abstol": 1e-6, "reltol": 1e-5},
+    ).fit(da.from_array(x), da.from_array(y[:, 2]))
+    found, _ = measure.solve(*correlations(x, y), np.array([alpha]))
+    np.testing.assert_allclose(found[0, 2], other.coef_, atol=1e-3)
+
+
+def test_solve__is_zero_from_the_largest_correlation_on(data: tuple[np.ndarray, np.ndarray]) -> None:
+    within, between = correlations(*data)
+    largest = np.abs(between).max(axis=0)
+    for target, alpha in enumerate(largest):
+        found, _ = measure.solve(within, between, np.array([9.6, alpha, 0.98 * alpha]))
+        assert np.count_nonzero(found[:2, target]) == 0
+        assert np.count_nonzero(found[2, target]) == 1
+
+
+def test_solve__of_a_copied_unit_is_one_coefficient(generator: np.random.Generator) -> None:
+    x = generator.standard_normal((50, 6)) + generator.standard_normal((50, 1))
+    found, _ = measure.solve(*correlations(x, -x[:, [2]]), GRID[:-1])
+    expected = np.zeros((5, 6))
+    expected[:, 2] = -(1 - GRID[:-1])
+    np.testing.assert_allclose(found[:, 0], expected, atol=ACCURACY)
+    np.testing.assert_array_equal(found[:, 0] != 0, expected != 0)
+
+
+def test_solve__without_correlation_or_predictors_is_zero() -> None:
+    found, gaps = measure.solve(np.eye(3), np.zeros((3, 2)), GRID)
+    assert not found.any()
+    assert not gaps.any()
+    assert measure.solve(np.zeros((0, 0)), np.zeros((0, 2)), GRID)[0].shape == (len(GRID), 2, 0)
+    assert measure.solve(np.eye(3), np.zeros((3, 0)), GRID)[0].shape == (len(GRID), 0, 3)
+
+
+@pytest.mark.parametrize("images", [12, 60])
+def test_solve__duplicate_predictors_change_no_prediction(data: tuple[np.ndarray, np.ndarray], images: int) -> None:
+    x, y = (side[:images] for side in data)
+    doubled = np.column_stack([x, x[:, :2], x])
+    once, twice = (measure.solve(*correlations(side, y), GRID)[0] for side in (x, doubled))
+    difference = once @ standardised(x).T - twice @ standardised(doubled).T
+    assert np.sqrt((difference**2).mean(axis=-1)).max() <= 2 * ACCURACY
+
+
+def test_solve__raises_with_target_and_penalty_where_the_gap_stays(
+    monkeypatch: pytest.MonkeyPatch, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    monkeypatch.setattr(measure, "_path", lambda x, y, gram, xy, grid: np.zeros((len(grid), len(xy))))
+    within, between = correlations(*data)
+    with pytest.raises(ArithmeticError, match=r"LASSO of target 2 at α = 0\.2: duality gap .*, more than 1e-06"):
+        measure.solve(within, between[:, [0, 0, 1]], np.array([0.9, 0.2]))
+
+
+@PROPERTY
+@given(st.integers(0, 2**31), st.sampled_from(list(GRID[:-1])))
+def test_duality_gap__bounds_the_distance_to_the_optimum(seed: int, alpha: float) -> None:
+    generator = np.random.default_rng(seed)
+    x, y = (standardised(generator.standard_normal((30, 4)) + generator.standard_normal((30, 1))) for _ in range(2))
+    within, between = correlations(x, y)
+    best = lasso(x, y, alpha)
+    for w, tight in ((best, True), (best + 0.1 * generator.standard_normal(best.shape), False)):
+        gap = measure.duality_gap(within, between, w[None], np.array([alpha]))[0]
+        excess = objective(within, between, w, alpha) - objective(within, between, best, alpha)
+        assert (gap >= excess - 1e-8).all()
+        assert (gap <= 1e-8).all() == tight
+
+
+def test_duality_gap__of_least_squares_is_the_violation_of_its_normal_equations() -> None:
+    gap = measure.duality_gap(np.eye(2), np.array([[0.5], [0.3]]), np.array([[[0.4, 0.3]]]), np.array([0.0]))
+    np.testing.assert_allclose(gap, [[0.01]])
+
+
+def test_penalties__fall_from_the_largest_correlation_to_zero() -> None:
+    r = np.array([[0.1, -0.8, np.nan], [0.2, 0.3, np.nan]])
+    grid = measure.penalties(r, 5, 1e-2)
+    assert (np.diff(grid) < 0).all()
+    assert grid[-1] == 0
+    published = {lam * size for lam in LI2016_LAMBDAS for size in r.shape}
+    assert published < set(grid)
+    rest = sorted(set(grid) - published - {0})
+    np.testing.assert_allclose(rest, [0.008, 0.008 * 10**0.5, 0.08, 0.08 * 10**0.5, 0.8])
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_penalties__of_layers_that_share_nothing(value: float) -> None:
+    grid = measure.penalties(np.full((2, 3), value), 5, 1e-2)
+    assert np.isfinite(grid).all()
+    assert grid[-1] == 0
+
+
+def test_choose__by_hand() -> None:
+    # means 1.5, 1.0, 0.9, 2.0; the least has a standard error of .1/√2 · √2 = .1
+    error = np.array([[1.4, 1.0, 0.8, 2.0], [1.6, 1.0, 1.0, 2.0]])[:, :, None]
+    least, sparse = measure.choose(np.concatenate([error, error[:, ::-1]], axis=2))
+    assert least.tolist() == [2, 1]
+    assert sparse.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("direction", ["ab", "ba"])
+def test_sparse_prediction__agrees_with_an_explicit_cross_validation(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], direction: str
+) -> None:
+    found = predict(pair(*data))
+    x, y = data if direction == "ab" else data[::-1]
+    grid = found["alpha"].values
+    every = [held_out_lasso(x, y, alpha) for alpha in grid]
+    np.testing.assert_allclose(found[f"r2_{direction}"], [one.r2 for one in every], atol=2 * ACCURACY)
+    np.testing.assert_allclose(found[f"r2_{direction}"][-1], every[-1].r2, rtol=1e-8)
+    single = held_out(x, y, best_single)
+    np.testing.assert_allclose(found[f"r2_best_single_{direction}"], single.r2, rtol=1e-8)
+
+    error = np.stack([one.error / (len(x) // K) for one in every], axis=1)  # [fold, alpha, target]
+    mean, standard = error.mean(axis=0), error.std(axis=0, ddof=1) / np.sqrt(K)
+    for target in range(y.shape[1]):
+        least = mean[:, target].argmin()
+        allowed = np.flatnonzero(mean[:, target] <= mean[least, target] + standard[least, target])
+        assert found[f"alpha_min_{direction}"][target] == grid[least]
+        assert found[f"alpha_one_standard_error_{direction}"][target] == grid[allowed[0]]
+
+
+@pytest.mark.parametrize("direction", ["ab", "ba"])
+def test_sparse_prediction__on_the_whole_probe_agrees_with_scikit_learn(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], direction: str
+) -> None:
+    found = predict(pair(*data))
+    x, y = (standardised(side) for side in (data if direction == "ab" else data[::-1]))
+    target, predictor = f"unit_{direction[1]}", f"unit_{direction[0]}"
+    fits = np.stack([lasso(x, y, alpha) for alpha in found["alpha"].values])
+    loss = ((y - x @ fits.transpose(0, 2, 1)) ** 2).mean(axis=1) / 2
+    np.testing.assert_allclose(found[f"loss_{direction}"], loss, atol=ACCURACY)
+    np.testing.assert_allclose(found[f"loss_{direction}"][-1], loss[-1], rtol=1e-8)
+    clear = ((fits == 0) | (np.abs(fits) > 2 * ACCURACY)).all(axis=2)
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(found[f"n_nonzero_{direction}"].values[clear], np.count_nonzero(fits, axis=2)[clear])
+    coefficient = found[f"coefficient_{direction}"].transpose(target, predictor)
+    for j, alpha in enumerate(found[f"alpha_one_standard_error_{direction}"].values):
+        np.testing.assert_allclose(coefficient[j], lasso(x, y[:, [j]], alpha)[0], atol=2 * ACCURACY)
+    assert (found[f"gap_{direction}"] <= LARGEST_GAP).all()
+
+
+def test_sparse_prediction__summary_is_over_units_and_its_error_over_folds(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    found = predict(pair(*data))
+    for direction, (x, y) in {"ab": data, "ba": data[::-1]}.items():
+        chosen = {
+            "r2_min": found[f"alpha_min_{direction}"].values,
+            "r2_one_standard_error": found[f"alpha_one_standard_error_{direction}"].values,
+            "r2_least_squares": np.zeros(y.shape[1]),
+        }
+        fits: dict[str, Callable] = {
+            name: lambda p, t, alphas=alphas: np.vstack([lasso(p, t[:, [j]], a) for j, a in enumerate(alphas)])
+            for name, alphas in chosen.items()
+        }
+        for name, fit in (fits | {"r2_best_single": best_single}).items():
+            one = held_out(x, y, fit)
+            left_out = [
+                (1 - np.delete(one.error, k, axis=0).sum(axis=0) / np.delete(one.total, k, axis=0).sum(axis=0)).mean()
+                for k in range(K)
+            ]
+            error = np.sqrt((K - 1) / K * ((left_out - np.mean(left_out)) ** 2).sum())
+            assert named(found["summary"])[f"{name}_{direction}"] == pytest.approx(one.r2.mean(), abs=2 * ACCURACY)
+            assert named(found["summary_standard_error"])[f"{name}_{direction}"] == pytest.approx(
+                error, abs=2 * ACCURACY
+            )
+        used = np.count_nonzero(found[f"coefficient_{direction}"].transpose(..., f"unit_{direction[0]}"), axis=1).mean()
+        assert named(found["summary"])[f"n_nonzero_one_standard_error_{direction}"] == used
+
+
+def test_sparse_prediction__exchanged_exchanges_the_directions(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, y = data
+    forth, back = predict(pair(x, y)), predict(pair(y, x))
+    np.testing.assert_allclose(forth["alpha"], back["alpha"], rtol=1e-10)
+    for name in ("loss", "r2", "n_nonzero", "r2_best_single", "coefficient"):
+        np.testing.assert_allclose(forth[f"{name}_ab"], back[f"{name}_ba"], atol=1e-7)
+
+
+def test_sparse_prediction__follows_permuted_and_scaled_units(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, y = data
+    straight, turned = predict(pair(x, y)), predict(pair(x[:, [3, 1, 4, 0, 2]] * [1, -5, 1e3, 1e-3, 2], y[:, ::-1]))
+    for name in ("loss_ab", "r2_ab"):
+        np.testing.assert_allclose(turned[name], straight[name][:, ::-1], atol=2 * ACCURACY)
+    np.testing.assert_allclose(turned["r2_best_single_ab"], straight["r2_best_single_ab"][::-1], rtol=1e-8)
+
+
+def test_sparse_prediction__of_identical_networks(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:
+    found = predict(pair(data[0], data[0]))
+    alpha = np.minimum(found["alpha"], 1)
+    for name in ("r2_best_single_ab", "r2_least_squares_ab", "r2_min_ba"):
+        assert named(found["summary"])[name] == pytest.approx(1)
+    np.testing.assert_allclose(found["loss_ab"], (alpha**2 / 2).broadcast_like(found["loss_ab"]), atol=ACCURACY)
+    between = (alpha > 0) & (alpha < 1 - 1e-9)
+    assert (found["n_nonzero_ab"][between] == 1).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 9.0])
+def test_sparse_prediction__leaves_dead_units_out(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], value: float
+) -> None:
+    x, y = np.where(np.arange(5) == 1, value, data[0]), np.where(np.arange(3) == 2, value, data[1])
+    found = predict(pair(x, y))
+    for name in ("loss", "r2", "n_nonzero", "gap", "alpha_min", "alpha_one_standard_error", "r2_best_single"):
+        dead = np.broadcast_to([False, False, True], found[f"{name}_ab"].shape)
+        np.testing.assert_array_equal(np.isnan(found[f"{name}_ab"]), dead)
+    assert not found["coefficient_ab"].sel(unit_a=1).any()
+    assert not found["coefficient_ab"].sel(unit_b=2).any()
+    alive_x, alive_y = np.delete(x, 1, axis=1), np.delete(y, 2, axis=1)
+    expected = [held_out_lasso(alive_x, alive_y, a).r2 for a in found["alpha"].values]
+    np.testing.assert_allclose(found["r2_ab"][:, :2], expected, atol=2 * ACCURACY)
+    assert named(found["summary"])["r2_least_squares_ab"] == pytest.approx(expected[-1].mean())
+
+
+@pytest.mark.parametrize("elsewhere", [0.0, 0.1])
+@pytest.mark.parametrize("side", ["predictor", "target"])
+def test_sparse_prediction__of_units_that_live_in_one_fold(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], side: str, elsewhere: float
+) -> None:
+    """Dead in the training folds, such a target is predicted by their mean and such a predictor is of no use."""
+    x, y = (np.array(values) for values in data)
+    (x if side == "predictor" else y)[12:, 1] = elsewhere
+    found = predict(pair(x, y))
+    for alpha, r2 in zip(found["alpha"].values, found["r2_ab"].values, strict=True):
+        expected = held_out_lasso(x, y, alpha).r2
+        np.testing.assert_allclose(r2, expected, atol=4 * ACCURACY)
+    assert np.isfinite(found["summary"]).all()
+
+
+def test_sparse_prediction__of_duplicate_units(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = data
+    found = predict(pair(np.column_stack([x, x]), y))
+    grid = found["alpha"].values
+    expected = [held_out_lasso(x, y, alpha).r2 for alpha in grid]
+    np.testing.assert_allclose(found["r2_ab"], expected, atol=4 * ACCURACY)
+
+
+def test_sparse_prediction__of_fewer_samples_than_units(pair: Moments, generator: np.random.Generator) -> None:
+    x, y = generator.random((2, 20, 30))
+    found = predict(pair(x, y), alphas=10, smallest=1e-3)
+    np.testing.assert_allclose(found["loss_ab"][-1], 0, atol=1e-9)
+    expected = held_out_lasso(x, y, 0).r2
+    np.testing.assert_allclose(found["r2_ab"][-1], expected, rtol=1e-6)
+    assert (found["gap_ab"] <= LARGEST_GAP).all()
+
+
+def test_sparse_prediction__of_one_unit(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = data[0][:, [0]], data[1][:, [1]]
+    found = predict(pair(x, y))
+    r = np.corrcoef(x, y, rowvar=False)[0, 1]
+    shrunk = np.maximum(abs(r) - found["alpha"].values, 0)
+    np.testing.assert_allclose(found["loss_ab"][:, 0], 0.5 - shrunk * abs(r) + shrunk**2 / 2, atol=ACCURACY)
+    assert found["r2_best_single_ab"].item() == pytest.approx(found["r2_ab"][-1].item())
+
+
+@pytest.mark.parametrize(("alive_a", "alive_b"), [(0, 0), (1, 0), (0, 1)])
+def test_sparse_prediction__with_a_dead_network(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], alive_a: int, alive_b: int
+) -> None:
+    found = predict(pair(data[0] * alive_a, data[1] * alive_b))
+    assert np.isnan(found["r2_ab"]).all() == (alive_b == 0)
+    assert np.isnan(found["r2_ba"]).all() == (alive_a == 0)
+    assert not found["coefficient_ab"].any()
+    values = named(found["summary"])
+    assert np.isnan(values["r2_min_ab"]) == (alive_b == 0)
+    if alive_b:  # predicted by the mean of other folds
+        expected = held_out(data[0] * 0, data[1], lambda p, t: np.zeros((3, 5))).r2.mean()
+        assert values["r2_least_squares_ab"] == values["r2_best_single_ab"] == pytest.approx(expected)
+        assert values["n_nonzero_one_standard_error_ab"] == 0
+
+
+def test_sparse_prediction__keeps_labels(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:
+    found = predict(pair(*data).assign_coords(unit_a=[9, 4, 7, 1, 2], unit_b=[3, 8, 5]))
+    assert found["coefficient_ab"].dims == ("unit_b", "unit_a")
+    assert found["coefficient_ba"].dims == ("unit_a", "unit_b")
+    assert found["r2_ab"].dims == ("alpha", "unit_b")
+    assert found["unit_b"].values.tolist() == [3, 8, 5]

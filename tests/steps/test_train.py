@@ -1,0 +1,254 @@
+"""The step train: its files, and that a killed training ends with the weights of an uninterrupted one."""
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import convergent
+from convergent import config, data, networks, training
+from convergent.errors import InputError
+from convergent.steps import train
+
+CONTENT: dict[str, Any] = {
+    "data": "digits",
+    "architecture": {"name": "convnet", "arguments": {"channels": [3, 4], "hidden": [8]}},
+    "training": {"epochs": 2, "batch_size": 256, "learning_rate": 0.05},
+    "stages": ["init", "final"],
+}
+OWN = """
+from torch import nn
+
+def net(num_classes, in_channels):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.{function}(), nn.Linear(8, num_classes))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_torch() -> Iterator[None]:
+    """The step sets torch up for a process of its own."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def recipe(
+    stages: list[str] | None = None, architecture: dict[str, Any] | None = None, **of_training: Any
+) -> config.Recipe:
+    content = CONTENT | {"training": CONTENT["training"] | of_training}
+    content |= {"stages": stages} if stages else {}
+    content |= {"architecture": architecture} if architecture else {}
+    built: config.Recipe = config.build(config.Recipe, content, "test")
+    return built
+
+
+def run(output: Path, chosen: config.Recipe | None = None, seed: int = 0, threads: int | None = None) -> Path:
+    train.run(recipe=chosen or recipe(), seed=seed, threads=threads, data_root=None, output=output)
+    return output
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """The stages as they lie on disk."""
+    return {path.stem: path.read_bytes() for path in folder.glob("*.safetensors")}
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+# --- its files ---
+
+
+def test_run__writes_the_stages_the_history_and_the_description(tmp_path: Path) -> None:
+    output = run(tmp_path / "deep" / "net-s3", seed=3)
+    assert names(output) == {"init.safetensors", "final.safetensors", "history.csv", "training.json"}
+    assert names(output.parent) == {"net-s3"}  # no part is left
+
+    with (output / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    assert [entry["epoch"] for entry in history] == ["1", "2"]
+    assert list(history[0])[1:4] == ["learning_rate", "loss", "accuracy"]
+
+    content = json.loads((output / "training.json").read_text())
+    assert content["seed"] == 3
+    assert content["recipe"] == json.loads(json.dumps(asdict(recipe())))
+    assert content["held_out_accuracy"] == float(history[-1]["held_out_accuracy"])
+    digests = {stage: hashlib.sha256(file).hexdigest()[:16] for stage, file in weights(output).items()}
+    assert content["checkpoints"] == digests
+
+
+def test_run__keeps_the_weights_of_the_training(tmp_path: Path) -> None:
+    """Read back, they are the drawn weights and those that `training.train` ends with."""
+    output = run(tmp_path / "net-s0")
+    torch.set_num_threads(1)
+    training.seed_epoch(0, 0)
+    images, held_out = (data.load("digits", split) for split in ("training", "held_out"))
+    states = list(training.train(networks.of_recipe(recipe(), images), images, held_out, recipe().training, 0))
+    for stage, state in {"init": states[0], "final": states[-1]}.items():
+        found = load_file(output / f"{stage}.safetensors")
+        assert found.keys() == state.weights.keys()
+        assert all(torch.equal(found[name], state.weights[name]) for name in found)
+
+
+@pytest.mark.parametrize("stages", [["final"], ["init", "epoch1", "final"], ["epoch1", "epoch2"], ["epoch2", "final"]])
+def test_run__keeps_the_stages_of_the_recipe(tmp_path: Path, stages: list[str]) -> None:
+    kept = weights(run(tmp_path / "some", recipe(stages)))
+    every = weights(run(tmp_path / "every", recipe(["init", "epoch1", "epoch2", "final"])))
+    assert kept == {stage: every[stage] for stage in stages}
+    assert every["epoch2"] == every["final"]
+    assert len(set(every.values())) == 3
+
+
+def test_run__gives_equal_files_from_equal_seeds_only(tmp_path: Path) -> None:
+    first, second, other = (weights(run(tmp_path / name, seed=s)) for name, s in {"a": 5, "b": 5, "c": 6}.items())
+    assert first == second
+    assert all(first[stage] != other[stage] for stage in first)
+
+
+def test_run__replaces_an_earlier_output(tmp_path: Path) -> None:
+    run(tmp_path / "net", recipe(["init", "epoch1", "final"]))
+    assert weights(run(tmp_path / "net", recipe(["final"]))).keys() == {"final"}
+
+
+def test_run__refuses_fewer_threads_than_the_recipe_names(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\Athe recipe trains with 2 threads, .* and got 1; .*training\.threads\Z"):
+        run(tmp_path / "net", recipe(threads=2), threads=1)
+    assert not [*tmp_path.iterdir()]
+    run(tmp_path / "net", recipe(threads=1), threads=2)
+    assert torch.get_num_threads() == 1  # as the recipe says, however many there are
+
+
+# --- interrupted ---
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run into the `call`-th call of a function of the step."""
+
+    def until(function: str, call: int, output: Path, chosen: config.Recipe, seed: int = 0) -> None:
+        original, calls = getattr(train, function), []
+
+        def stop(*arguments: Any) -> Any:
+            calls.append(arguments)
+            if len(calls) == call:
+                raise Killed
+            return original(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train, function, stop)
+            with pytest.raises(Killed):
+                run(output, chosen, seed)
+        assert not output.exists()
+
+    return until
+
+
+@pytest.mark.parametrize(
+    ("function", "call", "resumed_after"),
+    [("save_file", call, call - 2) for call in (1, 2, 3, 4)]
+    + [("_checkpoint", call, call - 2) for call in (1, 2, 3, 4)]
+    + [("_finish", 1, 3)],
+)
+def test_run__goes_on_wherever_it_was_interrupted(
+    tmp_path: Path,
+    interrupted: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    function: str,
+    call: int,
+    resumed_after: int,
+) -> None:
+    chosen = recipe(["init", "epoch1", "epoch2", "final"], epochs=3)
+    interrupted(function, call, tmp_path / "net", chosen)
+    capsys.readouterr()
+    output = run(tmp_path / "net", chosen)
+    assert capsys.readouterr().out == (f"going on after epoch {resumed_after}\n" if resumed_after >= 0 else "")
+    assert weights(output) == weights(run(tmp_path / "whole", chosen))
+    assert names(output) == names(tmp_path / "whole")
+    assert len((output / "history.csv").read_text().splitlines()) == 1 + 3
+
+
+@pytest.mark.parametrize("changed", ["learning_rate", "stages", "seed", "code", "versions"])
+def test_run__throws_away_the_part_of_another_training(
+    tmp_path: Path,
+    interrupted: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changed: str,
+) -> None:
+    interrupted("_checkpoint", 3, tmp_path / "net", recipe(["init", "epoch1", "final"]), seed=0)
+    chosen, seed = recipe(["init", "epoch1", "final"]), 0
+    match changed:
+        case "learning_rate":
+            chosen = recipe(["init", "epoch1", "final"], learning_rate=0.06)
+        case "stages":
+            chosen = recipe(["final"])
+        case "seed":
+            seed = 1
+        case "code":
+            monkeypatch.setattr(train.provenance, "code_digest", lambda *_: "other")
+        case "versions":
+            monkeypatch.setattr(train.provenance, "versions", lambda: {"torch": "other"})
+    capsys.readouterr()
+    found = weights(run(tmp_path / "net", chosen, seed))
+    assert "going on" not in capsys.readouterr().out
+    assert found == weights(run(tmp_path / "whole", chosen, seed))
+
+
+def test_run__throws_away_a_part_where_the_file_of_the_network_changed(
+    tmp_path: Path, interrupted: Callable[..., None]
+) -> None:
+    file = tmp_path / "own.py"
+    chosen = recipe(architecture={"name": "net", "file": str(file)})
+    file.write_text(OWN.format(function="ReLU"))
+    interrupted("_checkpoint", 3, tmp_path / "net", chosen)
+    file.write_text(OWN.format(function="Tanh"))
+    assert weights(run(tmp_path / "net", chosen)) == weights(run(tmp_path / "whole", chosen))
+
+
+def test_run__survives_a_kill(tmp_path: Path) -> None:
+    """SIGKILL of the real command in mid-training; the same command then ends as if nothing had happened."""
+    chosen = recipe(["init", "epoch2", "final"], epochs=40, momentum=0.9)
+    command = [sys.executable, "-m", "convergent", "train", "--recipe", json.dumps(asdict(chosen)), "--seed", "4"]
+    command += ["--threads", "1", "--output", str(tmp_path / "net-s4")]
+    environment = os.environ | {"PYTHONPATH": str(Path(convergent.__file__).parents[1]), "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "net-s4.part" / "epoch2.safetensors").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert names(tmp_path) == {"net-s4.part"}
+
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert again.stdout.startswith("going on after epoch ")
+    output = tmp_path / "net-s4"
+    assert names(tmp_path) == {output.name}
+    assert names(output) == {
+        "init.safetensors",
+        "epoch2.safetensors",
+        "final.safetensors",
+        "history.csv",
+        "training.json",
+    }
+    assert weights(output) == weights(run(tmp_path / "whole", chosen, seed=4))

@@ -1,0 +1,234 @@
+"""The networks, and the nodes of their graphs that are recorded."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision.models
+from torch import nn
+from torchvision.models.feature_extraction import get_graph_node_names
+
+from convergent import data, networks
+from convergent.config import Architecture, Recipe, Training
+from convergent.errors import InputError
+
+# A network in a file of the user's: a convolution, and after it a ReLU of some kind.
+SOURCE = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels, width):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, width, 3)
+        self.act = nn.ReLU(inplace=True)
+        self.classify = nn.Linear(width, num_classes)
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = {relu}
+        return self.classify(x.mean((2, 3)))
+
+def net(num_classes, in_channels, width=5):
+    return Net(num_classes, in_channels, width)
+"""
+RELUS = {
+    "self.act(x)": "act",
+    "F.relu(x)": "relu",
+    "F.relu(x, inplace=True)": "relu",
+    "torch.relu(x)": "relu",
+    "x.relu()": "relu",
+}
+
+
+def on_meta(name: str, **arguments: object) -> nn.Module:
+    """A network whose weights take no memory and no time."""
+    with torch.device("meta"):
+        return networks.build(name, arguments, None, 10, 3)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file with a network of the user's."""
+
+    def write(relu: str = "self.act(x)") -> Path:
+        file = tmp_path / "own.py"
+        file.write_text(SOURCE.replace("{relu}", relu))
+        return file
+
+    return write
+
+
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+# --- nodes ---
+
+
+@pytest.mark.parametrize(("name", "count"), {"resnet18": 17, "vgg16_bn": 15, "alexnet": 7}.items())
+def test_nodes__finds_every_relu_of_torchvision_networks(name: str, count: int) -> None:
+    network = on_meta(name)
+    every, relu = networks.nodes(network)
+    assert len(relu) == len(set(relu)) == count
+    assert relu == [node for node in every if node in relu]  # in the order of the graph
+    assert every == get_graph_node_names(network, suppress_diff_warning=True)[1][1:]  # all but the input
+
+
+def test_nodes__distinguishes_the_uses_of_one_relu() -> None:
+    assert {"relu", "layer1.0.relu", "layer1.0.relu_1"} <= set(networks.nodes(on_meta("resnet18"))[1])
+
+
+@pytest.mark.parametrize(("relu", "name"), RELUS.items())
+def test_nodes__finds_relus_of_every_kind(own: Callable[..., Path], relu: str, name: str) -> None:
+    every, found = networks.nodes(networks.build("net", None, own(relu), 10, 1))
+    assert found == [name]
+    assert every == ["conv", name, "mean", "classify"]
+
+
+def test_nodes__finds_none_where_there_is_no_relu() -> None:
+    assert networks.nodes(nn.Sequential(nn.Linear(2, 2), nn.GELU())) == (["0", "1"], [])
+
+
+# --- the extractor ---
+
+
+@pytest.mark.parametrize(("relu", "name"), RELUS.items())
+def test_extractor__returns_what_comes_before_a_relu_unchanged(own: Callable[..., Path], relu: str, name: str) -> None:
+    network = networks.build("net", None, own(relu), 10, 1)
+    images = normal(4, 1, 8, 8)
+    before = network.get_submodule("conv")(images)
+    found = networks.extractor(network, ["conv", name])(images)
+    assert (before < 0).any()
+    torch.testing.assert_close(found["conv"], before, rtol=0, atol=0)
+    torch.testing.assert_close(found[name], before.clamp(min=0), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18", "densenet121"])
+def test_build__leaves_no_module_in_place(name: str) -> None:
+    original = torchvision.models.get_model_builder(name)
+    with torch.device("meta"):
+        assert any(getattr(module, "inplace", False) for module in original().modules())
+    assert not any(getattr(module, "inplace", False) for module in on_meta(name).modules())
+
+
+def test_extractor__is_in_evaluation_mode() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5), nn.ReLU()).train()
+    extractor, images = networks.extractor(network, ["2"]), normal(6, 3)
+    first = extractor(images)["2"]
+    torch.testing.assert_close(first, extractor(images)["2"], rtol=0, atol=0)
+    torch.testing.assert_close(first[:2], extractor(images[:2])["2"], rtol=0, atol=0)
+    assert network.get_submodule("0").num_batches_tracked == 0
+
+
+# --- shapes ---
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "image_shape"),
+    [
+        ("convnet", {}, (1, 8, 8)),
+        ("convnet", {"channels": [3, 5], "hidden": []}, (2, 9, 7)),
+        ("resnet18", {}, (3, 40, 33)),
+        ("squeezenet1_1", {}, (3, 32, 32)),
+    ],
+)
+def test_shapes__are_those_of_a_forward_pass(
+    name: str, arguments: dict[str, object], image_shape: tuple[int, int, int]
+) -> None:
+    network = networks.build(name, arguments, None, 10, image_shape[0])
+    layers = networks.nodes(network)[0]
+    with torch.no_grad():
+        outputs = networks.extractor(network, layers)(normal(1, *image_shape))
+    expected = {layer: list(output.shape[1:]) for layer, output in outputs.items()}
+    assert networks.shapes(network, layers, image_shape) == expected
+
+
+def test_shapes__computes_nothing_for_a_large_network() -> None:
+    network = on_meta("vgg16_bn")
+    layers = networks.nodes(network)[1]
+    found = networks.shapes(network, layers, (3, 224, 224))
+    assert list(found) == layers
+    assert found["features.2"] == [64, 224, 224]
+    assert found["classifier.1"] == [4096]
+    assert all(parameter.is_meta for parameter in network.parameters())
+
+
+# --- convnet ---
+
+
+def test_convnet__names_its_layers_by_kind_and_depth() -> None:
+    network = networks.convnet(10, 1, [4, 6, 8], [12, 7])
+    relu = networks.nodes(network)[1]
+    assert relu == [f"{layer}.relu" for layer in ("conv1", "conv2", "conv3", "fc1", "fc2")]
+    expected = [[4, 8, 8], [6, 4, 4], [8, 2, 2], [12], [7]]
+    assert list(networks.shapes(network, relu, (1, 8, 8)).values()) == expected
+
+
+def test_convnet__draws_its_weights_after_he() -> None:
+    torch.manual_seed(0)
+    network = networks.convnet(10, 3, [64, 64], [256])
+    for layer, inputs in {"conv2.linear": 64 * 9, "fc1.linear": 256}.items():
+        weight, bias = (network.get_parameter(f"{layer}.{name}") for name in ("weight", "bias"))
+        assert weight.std().item() == pytest.approx((2 / inputs) ** 0.5, rel=0.05)
+        assert not bias.any()
+
+
+def test_build__draws_from_the_global_generator() -> None:
+    weights = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        weights.append(networks.build("convnet", None, None, 10, 1).get_parameter("conv1.linear.weight"))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+# --- a user's own network, and mistakes ---
+
+
+def test_of_recipe__fits_a_network_from_a_file_to_the_data(own: Callable[..., Path]) -> None:
+    architecture = Architecture("net", {"width": 3}, str(own()))
+    recipe = Recipe("digits", architecture, Training(1, 32, 0.1), ("final",))
+    network = networks.of_recipe(recipe, data.load("digits", "training"))
+    assert network.get_parameter("conv.weight").shape == (3, 1, 3, 3)
+    assert network.get_parameter("classify.weight").shape == (10, 3)
+
+
+def test_build__gives_torchvision_the_number_of_classes_only() -> None:
+    network = on_meta("resnet18", zero_init_residual=False)
+    assert network.get_parameter("fc.weight").shape == (10, 512)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("resnet81", {}, "architecture.name: 'resnet81' is neither convnet nor a model of torchvision"),
+        ("convnet", {"chanels": [4]}, "architecture.arguments: convnet: .*'chanels'.*channels"),
+        ("convnet", {"in_channels": 4}, "architecture.arguments: convnet: .*'?in_channels'?"),
+        ("resnet18", {"chanels": [4]}, "architecture.arguments: resnet18: .*'chanels'"),
+        ("alexnet", {"num_classes": 4}, "architecture.arguments: alexnet: .*'?num_classes'?"),
+    ],
+)
+def test_build__refuses_in_one_line(name: str, arguments: dict[str, object], expected: str) -> None:
+    with pytest.raises(InputError, match=rf"\A{expected}.*\Z"):
+        on_meta(name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "expected"),
+    [
+        ("own.py", "nett", r"architecture\.name: .*own\.py defines no 'nett'"),
+        ("own.txt", "net", r"architecture\.file: .*own\.txt is no Python file"),
+        ("absent.py", "net", r"architecture\.file: .*absent\.py"),
+    ],
+)
+def test_build__refuses_a_file_without_the_network(
+    own: Callable[..., Path], file: str, name: str, expected: str
+) -> None:
+    path = own().with_name(file)
+    if file == "own.txt":
+        path.write_text("")
+    with pytest.raises(InputError, match=rf"\A{expected}.*\Z"):
+        networks.build(name, None, path, 10, 1)

@@ -1,0 +1,179 @@
+"""The digest of the code: a change of meaning enters it, a change of words does not."""
+
+import ast
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from convergent import provenance
+
+SOURCES = Path(provenance.__file__).parent
+MODULES = sorted(
+    ".".join(path.relative_to(SOURCES).with_suffix("").parts)
+    for path in SOURCES.rglob("*.py")
+    if path.name != "__init__.py"
+)
+STEPS = [name.removeprefix("steps.") for name in MODULES if name.startswith("steps.") and "._" not in name]
+
+PAIR = {"store", "folds", "moments", "measures.summary", "steps._pair"}
+IMPORTED = {
+    "inspect": {"data", "networks"},
+    "train": {"data", "networks", "training"},  # nothing of the floor
+    "probe": {"data", "store"},
+    "record": {"data", "networks", "recording", "store"},
+    "within": {"engine", "folds", "moments", "store"},
+    "between": {"engine", "folds", "moments", "store"},
+    "statistics": {"engine", "folds", "histograms", "measures.statistics", "measures.summary", "store"},
+    "correlation": PAIR | {"measures.correlation"},
+    "matching": PAIR | {"measures.matching"},
+    "sparse_prediction": PAIR | {"measures.sparse_prediction"},
+    "clustering": PAIR | {"measures.clustering"},
+    "summary": {"folds", "reading", "tables", "store"},
+    "figure": {"store"},
+}
+
+Edit = Callable[[str, Callable[[str], str]], None]
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """Edit a module in a copy of the package that the digests are made of."""
+    package = tmp_path / "convergent"
+    shutil.copytree(SOURCES, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+
+    def edited(module: str, change: Callable[[str], str]) -> None:
+        path = provenance._source(module)
+        before = path.read_text(encoding="utf-8")
+        after = change(before)
+        assert after != before
+        path.write_text(after, encoding="utf-8")
+        provenance._tree.cache_clear()
+
+    return edited
+
+
+def another_meaning(source: str) -> str:
+    return f"{source}\nADDED = 1\n"
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    return lambda source: source.replace(old, new)
+
+
+def other_docstrings(source: str) -> str:
+    """The module with every docstring in other words."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            docstring = ast.get_docstring(node, clean=False)
+            source = source.replace(docstring, "Other words.") if docstring else source
+    return source
+
+
+WORDS = [
+    pytest.param(lambda source: f"# a comment\n{source}# another\n", id="comments"),
+    pytest.param(other_docstrings, id="docstrings"),
+    pytest.param(replaced("\n\n\n", "\n\n\n\n\n"), id="blank lines"),
+    pytest.param(replaced(" = ", "  =  "), id="spaces"),
+]
+
+
+@pytest.mark.parametrize("change", WORDS)
+@pytest.mark.parametrize("module", ["steps.statistics", "moments", "measures.matching"])
+def test_code_digest__takes_no_notice_of_words(edit: Edit, module: str, change: Callable[[str], str]) -> None:
+    before = provenance.code_digest(module)
+    edit(module, change)
+    assert provenance.code_digest(module) == before
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("steps.statistics", "threads: int", "threads: float"),
+        ("measures.matching", "def ", "async def "),
+        ("moments", "float64", "float32"),
+        ("moments", " - ", " + "),
+    ],
+)
+def test_code_digest__changes_with_the_meaning(edit: Edit, module: str, old: str, new: str) -> None:
+    before = provenance.code_digest(module)
+    edit(module, replaced(old, new))
+    assert provenance.code_digest(module) != before
+
+
+@pytest.mark.parametrize("step", ["train", "matching"])
+def test_code_digest__changes_with_just_what_the_step_imports(edit: Edit, step: str) -> None:
+    before = provenance.code_digest(f"steps.{step}")
+    entering = (IMPORTED[step] | {f"steps.{step}"}) - {"store"}  # of the store, FORMAT alone enters
+    for module in set(MODULES) - entering:
+        edit(module, another_meaning)
+    assert provenance.code_digest(f"steps.{step}") == before
+    seen = {before}
+    for module in entering:
+        edit(module, another_meaning)
+        assert provenance.code_digest(f"steps.{step}") not in seen, module
+        seen.add(provenance.code_digest(f"steps.{step}"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_code_digest__enters_just_what_the_step_imports(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    entered: dict[str, str] = {}
+    monkeypatch.setattr(provenance, "digest", entered.update)
+    provenance.code_digest(f"steps.{step}")
+    assert entered.keys() - {"", "steps", "measures", "figures"} == IMPORTED[step] | {f"steps.{step}"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_code_digest__enters_the_format_of_stores_in_all_but_inspection_and_training(edit: Edit, step: str) -> None:
+    before = provenance.code_digest(f"steps.{step}")
+    edit("store", replaced("\nFORMAT = 1", "\nFORMAT = 2"))
+    assert (provenance.code_digest(f"steps.{step}") == before) == (step in ("inspect", "train"))
+
+
+@pytest.mark.parametrize("package", ["", "steps", "measures"])
+def test_code_digest__enters_the_packages_of_what_is_imported(edit: Edit, package: str) -> None:
+    before = provenance.code_digest("steps.matching")
+    edit(package, another_meaning)
+    assert provenance.code_digest("steps.matching") != before
+
+
+@pytest.mark.parametrize("package", ["", "steps"])
+def test_code_digest__enters_the_packages_of_the_step_itself(edit: Edit, package: str) -> None:
+    before = provenance.code_digest("steps.train")
+    edit(package, another_meaning)
+    assert provenance.code_digest("steps.train") != before
+
+
+def test_code_digest__joins_modules_in_any_order() -> None:
+    one, other = "steps.figure", "figures.clusters"
+    assert provenance.code_digest(one, other) == provenance.code_digest(other, one)
+    assert provenance.code_digest(one, other) != provenance.code_digest(one)
+
+
+@pytest.mark.parametrize("line", ["from convergent import added", "import convergent.added"])
+def test_code_digest__follows_every_form_of_import(edit: Edit, line: str) -> None:
+    (provenance.PACKAGE / "added.py").write_text("VALUE = 1\n", encoding="utf-8")
+    edit("steps.within", lambda source: f"{source}\n{line}\n")
+    before = provenance.code_digest("steps.within")
+    edit("added", replaced("1", "2"))
+    assert provenance.code_digest("steps.within") != before
+
+
+def test_digest__takes_no_notice_of_the_order_of_keys() -> None:
+    assert provenance.digest({"a": 1, "b": [1, 2]}) == provenance.digest({"b": [1, 2], "a": 1})
+    assert provenance.digest({"a": 1, "b": [1, 2]}) != provenance.digest({"a": 1, "b": [2, 1]})
+    assert len(provenance.digest(None)) == 16
+
+
+def test_versions__are_of_what_is_installed() -> None:
+    found = provenance.versions()
+    assert {*provenance.RECORDED, "convergent", "python", "machine"} == set(found)
+    assert found["convergent"] == provenance.VERSION
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_code_digest__meets_no_relative_import_which_it_would_not_follow(module: str) -> None:
+    tree = ast.parse(provenance._source(module).read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]

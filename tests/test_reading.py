@@ -1,0 +1,147 @@
+"""The report in words says what the table holds and no more."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convergent import reading, tables
+from convergent.measures.summary import summary
+from convergent.store import Store
+
+PAIRS = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(3), 2)]
+SPREAD = np.array([-0.1, 0.0, 0.1])  # of the three pairs about their mean, and its error over seeds:
+ERROR = np.sqrt(2 / 3 * 0.02)
+
+# {measure: {layer: {statistic: value of each pair}}}
+Measured = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
+
+
+def table_of(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -> pd.DataFrame:
+    """The table of some values, every one beside the same nulls."""
+
+    def store(measure: str, i: int) -> Store:
+        return Store(
+            {
+                layer: summary(
+                    tuple(values),
+                    np.array([value[i] for value in values.values()]),
+                    nulls={kind: np.full(len(values), null) for kind, null in nulls.items()},
+                )
+                for layer, values in measured[measure].items()
+            },
+            {},
+        )
+
+    return tables.summarise(
+        tables.Result("same", pair, measure, store(measure, i), None)
+        for measure in measured
+        for i, pair in enumerate(pairs)
+    )
+
+
+def comparison(name: str, pairs: Sequence[str] = PAIRS, untrained: Sequence[str] | None = None) -> dict[str, object]:
+    return {"name": name, "pairs": pairs, "untrained": untrained}
+
+
+def written(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -> str:
+    return reading.write(table_of(measured, pairs, **nulls), [comparison("same", pairs)])
+
+
+def matched(**layers: Sequence[float]) -> Measured:
+    return {"matching": {layer: {"mean_r_one_to_one": values} for layer, values in layers.items()}}
+
+
+def test_write__is_a_page_with_a_paragraph_for_each_comparison() -> None:
+    text = reading.write(table_of(matched(conv1=0.6 + SPREAD)), [comparison("same"), comparison("other", PAIRS[:1])])
+    heading, first, second, footnote = text.split("\n\n")
+    title, line = heading.split("\n")
+    assert title.endswith("?")
+    assert line == "=" * len(title)
+    assert first.startswith("**same**, 3 pairs of networks. Matched one to one")
+    assert second == "**other**, 1 pair of networks."
+    assert footnote.endswith("*summary.csv*.\n")
+
+
+def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
+    untrained = [pair.replace("final", "init") for pair in PAIRS]
+    comparisons = [comparison("same", untrained=untrained), comparison("start", untrained)]
+    text = reading.write(table_of(matched(conv1=0.6 + SPREAD)), comparisons)
+    assert "**same**" in text
+    assert "**start**" not in text
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ({"conv1": 0.6}, "0.60 (``conv1``)"),
+        ({"conv1": 0.6, "conv2": 0.3, "fc": 0.5}, "0.30 (``conv2``) to 0.60 (``conv1``)"),
+        ({"conv1": 0.6, "conv2": np.nan, "fc": 0.5}, "0.50 (``fc``) to 0.60 (``conv1``) (undefined in conv2)"),
+        ({"conv1": 0.6, "conv2": np.nan}, "0.60 (``conv1``) (undefined in conv2)"),
+        ({"conv1": np.nan}, "nothing defined"),
+    ],
+)
+def test_write__gives_the_range_over_layers(layers: Mapping[str, float], expected: str) -> None:
+    text = written(matched(**{layer: mean + SPREAD for layer, mean in layers.items()}))
+    assert f"units correlate by a mean r of {expected}." in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("untrained", "the same seeds untrained"),
+        ("rotated", "B's axes turned at random in the space they span"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [(2.01, "larger"), (1.99, "not told apart"), (-1.99, "not told apart"), (-2.01, "smaller")],
+)
+def test_write__judges_by_two_standard_errors(kind: str, what: str, errors: float, verdict: str) -> None:
+    text = written(matched(conv1=0.2 + errors * ERROR + SPREAD), **{kind: 0.2})
+    assert f"Against {what}, this is {verdict} in ``conv1`` ({errors * ERROR:+.2f} ± {ERROR:.2f})." in text
+    assert text.count("Against") == 1
+
+
+def test_write__judges_layer_by_layer() -> None:
+    text = written(matched(a=0.8 + SPREAD, b=SPREAD - 0.4, c=0.2 + SPREAD, d=0.9 + SPREAD), untrained=0.2)
+    assert (
+        "larger in ``a`` (+0.60 ± 0.12), ``d`` (+0.70 ± 0.12), "
+        "smaller in ``b`` (-0.60 ± 0.12), not told apart in ``c`` (+0.00 ± 0.12)."
+    ) in text
+
+
+def test_write__tells_nothing_apart_below_three_seeds() -> None:
+    text = written(matched(conv1=[0.9]), PAIRS[:1], untrained=0.1)
+    assert "this is not told apart in ``conv1`` (+0.80, no error below three seeds)." in text
+
+
+def test_write__without_a_null_gives_no_verdict() -> None:
+    text = written(matched(conv1=0.6 + SPREAD), permuted=0.0)
+    assert "this is" not in text
+    assert "LASSO" not in text
+    assert "clusters" not in text
+
+
+def test_write__tells_sparse_prediction() -> None:
+    values = {
+        "r2_best_single_ab": 0.3 + SPREAD,
+        "r2_one_standard_error_ab": 0.5 + SPREAD,
+        "n_nonzero_one_standard_error_ab": [4, 5, 5],
+    }
+    text = written({"sparse_prediction": {"conv1": values}})
+    assert (
+        "the best single unit of the other network explains 30% (``conv1``) of the variance of a unit, "
+        "a LASSO of 5 (``conv1``) units 50% (``conv1``)."
+    ) in text
+    assert "Matched" not in text
+
+
+def test_write__tells_clusters() -> None:
+    text = written({"clustering": {"conv1": {"share_clusters_with_both": 0.9 + SPREAD}}}, permuted_labels=0.25)
+    assert (
+        "Of the spectral clusters, 90% (``conv1``) hold units of both networks; "
+        f"against permuted labels, this is larger in ``conv1`` (+0.65 ± {ERROR:.2f})."
+    ) in text

@@ -1,0 +1,74 @@
+"""The contract: what every kind of store holds, refused by name when it is broken."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from convergent import schema
+from convergent.errors import InputError
+
+DTYPES = {"f": np.dtype("float32"), "i": np.dtype("int64"), "T": np.dtypes.StringDType()}
+
+
+def smallest(kind: str) -> xr.Dataset:
+    """A dataset that keeps the contract of a kind of store, every dimension of length 2."""
+    return xr.Dataset(
+        {
+            name: ([dim.rstrip("?") for dim in dims], np.zeros((2,) * len(dims), DTYPES[dtype]))
+            for name, (dims, dtype) in schema.CONTRACTS[kind].items()
+        }
+    )
+
+
+VARIABLES = [(kind, name) for kind, contract in schema.CONTRACTS.items() for name in contract]
+
+
+@pytest.mark.parametrize("kind", schema.CONTRACTS)
+def test_check__accepts_what_keeps_the_contract_and_more(kind: str) -> None:
+    schema.check(smallest(kind).assign(more=("extra", np.ones(3))), kind, "here")
+
+
+@pytest.mark.parametrize(("kind", "name"), VARIABLES)
+def test_check__refuses_a_missing_variable(kind: str, name: str) -> None:
+    with pytest.raises(InputError, match=f"^here: a store of {kind} needs the variable '{name}'; there are "):
+        schema.check(smallest(kind).drop_vars(name), kind, "here")
+
+
+@pytest.mark.parametrize(("kind", "name"), VARIABLES)
+def test_check__refuses_other_dimensions(kind: str, name: str) -> None:
+    dataset = smallest(kind)
+    dataset[name] = dataset[name].expand_dims("extra")
+    with pytest.raises(InputError, match=rf"^here: {name} has dimensions \('extra', .*\), not \("):
+        schema.check(dataset, kind, "here")
+
+
+@pytest.mark.parametrize(("kind", "name"), VARIABLES)
+def test_check__refuses_another_type(kind: str, name: str) -> None:
+    dataset = smallest(kind)
+    dataset[name] = xr.zeros_like(dataset[name], dtype=bool)
+    with pytest.raises(InputError, match=f"^here: {name} is of type bool, not of kind"):
+        schema.check(dataset, kind, "here")
+
+
+@pytest.mark.parametrize(
+    ("dims", "right"),
+    [
+        (("image", "unit"), True),
+        (("image", "y", "x", "unit"), True),
+        (("image", "y", "unit"), False),
+        (("unit", "image"), False),
+        (("image", "unit", "y", "x"), False),
+    ],
+)
+def test_check__takes_activations_with_both_spatial_dimensions_or_none(dims: tuple[str, ...], right: bool) -> None:
+    dataset = xr.Dataset({"activation": (dims, np.zeros((2,) * len(dims), "float16"))})
+    if right:
+        schema.check(dataset, "activations", "here")
+    else:
+        with pytest.raises(InputError, match=r"not \('image', 'unit'\) or \('image', 'y', 'x', 'unit'\)"):
+            schema.check(dataset, "activations", "here")
+
+
+def test_check__takes_unsigned_integers_for_integers() -> None:
+    dataset = smallest("moments_within")
+    schema.check(dataset.assign(n=dataset["n"].astype("uint32")), "moments_within", "here")

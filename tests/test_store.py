@@ -1,0 +1,230 @@
+"""The store: complete or absent, checksummed, and read as it was written."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from convergent import store
+from convergent.errors import InputError
+
+FOLDS = 3
+
+
+def layer(units: int, generator: np.random.Generator) -> xr.Dataset:
+    """A layer of a store of moments, with labels of every type."""
+    comoment = generator.normal(size=(FOLDS, units, units))
+    names = np.array([f"unit {i}" for i in range(units)], dtype=np.dtypes.StringDType())
+    return xr.Dataset(
+        {
+            "n": ("fold", np.full(FOLDS, 50)),
+            "mean": (("fold", "unit"), generator.normal(size=(FOLDS, units)), {"long_name": "mean", "units": "1"}),
+            "comoment": (("fold", "unit", "unit_other"), comoment),
+            "total": ((), comoment.sum()),
+        },
+        {"fold": np.arange(FOLDS), "unit": np.arange(units), "unit_name": ("unit", names)},
+        {"spatial": True},
+    )
+
+
+@pytest.fixture
+def layers(generator: np.random.Generator) -> dict[str, xr.Dataset]:
+    """In order of depth, which is not the order of the alphabet."""
+    return {name: layer(units, generator) for name, units in [("stem.relu", 5), ("conv1.relu", 1), ("fc", 4)]}
+
+
+@pytest.fixture
+def saved(layers: dict[str, xr.Dataset], tmp_path: Path) -> Path:
+    path = tmp_path / "moments" / "a.zarr"
+    store.save(layers, path, "moments_within", {"title": "moments", "seed": 3, "accuracy": 0.5})
+    return path
+
+
+def arrays(path: Path) -> dict[str, zarr.Array[Any]]:
+    members = zarr.open_group(path, mode="r", use_consolidated=False).members(max_depth=None)
+    return {name: array for name, array in members if isinstance(array, zarr.Array)}
+
+
+NAMES = sorted(f"fc/{name}" for name in ("n", "mean", "comoment", "total", "fold", "unit", "unit_name"))
+
+
+def test_read__gives_what_was_saved(saved: Path, layers: dict[str, xr.Dataset]) -> None:
+    found = store.read(saved, "moments_within")
+    assert list(found.layers) == list(layers)
+    for name, dataset in layers.items():
+        xr.testing.assert_identical(found.layers[name].load(), dataset)
+        assert {v: found.layers[name][v].dtype for v in dataset.variables} == {
+            v: dataset[v].dtype for v in dataset.variables
+        }
+    assert found.attributes == {
+        "format": store.FORMAT,
+        "layers": list(layers),
+        "title": "moments",
+        "seed": 3,
+        "accuracy": 0.5,
+    }
+
+
+def test_read__gives_the_stored_chunks_to_dask(saved: Path, layers: dict[str, xr.Dataset]) -> None:
+    found = store.read(saved, "moments_within", chunks={}).layers["fc"]
+    assert found["comoment"].chunks == ((1,) * FOLDS, (4,), (4,))
+    xr.testing.assert_identical(found.compute(), layers["fc"])
+
+
+def test_read__gives_the_root_of_a_store_without_layers(tmp_path: Path, generator: np.random.Generator) -> None:
+    dataset = layer(2, generator)
+    store.save({"/": dataset}, tmp_path / "a.zarr", "moments_within", {})
+    xr.testing.assert_identical(
+        store.read(tmp_path / "a.zarr", "moments_within").layers["/"].load().drop_attrs(deep=False),
+        dataset.drop_attrs(deep=False),
+    )
+
+
+def test_save__checksums_every_variable(saved: Path) -> None:
+    found = arrays(saved)
+    assert set(NAMES) <= set(found)
+    for name, array in found.items():
+        assert any(isinstance(codec, Crc32cCodec) for codec in array.compressors), name
+
+
+def test_save__replaces_a_store(saved: Path, generator: np.random.Generator) -> None:
+    dataset = layer(2, generator)
+    store.save({"other": dataset}, saved, "moments_within", {})
+    found = store.read(saved, "moments_within")
+    assert list(found.layers) == ["other"]
+    assert found.layers["other"].sizes["unit"] == 2
+    assert {array.split("/")[0] for array in arrays(saved)} == {"other"}
+
+
+def test_save__refuses_what_breaks_the_contract_and_writes_nothing(
+    tmp_path: Path, layers: dict[str, xr.Dataset]
+) -> None:
+    layers["fc"] = layers["fc"].drop_vars("mean")
+    with pytest.raises(InputError, match=r"a\.zarr: fc: .* needs the variable 'mean'"):
+        store.save(layers, tmp_path / "a.zarr", "moments_within", {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 3 * 4 * 4 * 8, 10 * 4 * 4 * 8, 10**6])
+@pytest.mark.parametrize("units", [1, 8, 9, 17])
+def test_save__keeps_chunks_to_a_fold_and_shards_to_their_limit(
+    tmp_path: Path, generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch, units: int, shard_bytes: int
+) -> None:
+    monkeypatch.setattr(store, "BLOCK", 4)
+    monkeypatch.setattr(store, "SHARD_BYTES", shard_bytes)
+    dataset = layer(units, generator)
+    store.save({"fc": dataset}, tmp_path / "a.zarr", "moments_within", {})
+    for name, array in arrays(tmp_path / "a.zarr").items():
+        if array.dtype.kind == "f" and array.ndim:
+            assert array.chunks[0] == 1, name
+            assert max(array.chunks) <= 4
+            assert np.prod(array.shards) * array.dtype.itemsize <= max(shard_bytes, np.prod(array.chunks) * 8)
+    xr.testing.assert_identical(store.read(tmp_path / "a.zarr", "moments_within").layers["fc"].load(), dataset)
+
+
+def test_save__makes_few_files(tmp_path: Path, generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BLOCK", 2)
+    store.save({"fc": layer(16, generator)}, tmp_path / "a.zarr", "moments_within", {})
+    assert arrays(tmp_path / "a.zarr")["fc/comoment"].nchunks == FOLDS * 8 * 8
+    assert len(chunk_files(tmp_path / "a.zarr" / "fc" / "comoment")) == 1
+
+
+def chunk_files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file() and file.name != "zarr.json"]
+
+
+def killed_while_writing(part: Path) -> None:
+    part.mkdir()
+    raise KeyboardInterrupt
+
+
+def test_replacing__leaves_no_store_when_the_writer_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "a.zarr"
+    with pytest.raises(KeyboardInterrupt), store.replacing(path) as part:
+        killed_while_writing(part)
+    assert not path.exists()
+    with store.replacing(path) as part:
+        assert not part.exists()
+        part.mkdir()
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.zarr"]
+
+
+def test_replacing__keeps_the_old_store_when_the_writer_is_killed(saved: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), store.replacing(saved) as part:
+        killed_while_writing(part)
+    assert "fc" in store.read(saved, "moments_within").layers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_read__refuses_a_store_that_lacks_a_chunk(saved: Path, name: str) -> None:
+    chunk_files(saved / name)[0].unlink()
+    with pytest.raises(InputError, match=rf"a\.zarr: incomplete, {name} holds \d+ of \d+ chunks"):
+        store.read(saved, "moments_within")
+
+
+@pytest.mark.parametrize("folder", ["fc/mean", "fc/fold", "fc"])
+def test_read__refuses_a_store_that_lacks_a_folder(saved: Path, folder: str) -> None:
+    shutil.rmtree(saved / folder)
+    with pytest.raises(InputError, match=rf"a\.zarr: incomplete, {folder}"):
+        store.read(saved, "moments_within")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_read__raises_rather_than_giving_a_flipped_byte(saved: Path, name: str) -> None:
+    file = chunk_files(saved / name)[0]
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+    with pytest.raises((ValueError, InputError), match="checksum"):
+        store.read(saved, "moments_within").layers["fc"].load()
+
+
+@pytest.mark.parametrize("name", ["fc/comoment", "fc/fold"])
+def test_read__raises_rather_than_giving_a_truncated_chunk(saved: Path, name: str) -> None:
+    file = chunk_files(saved / name)[0]
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises((ValueError, InputError), match="checksum"):
+        store.read(saved, "moments_within").layers["fc"].load()
+
+
+def test_read__refuses_damaged_metadata(saved: Path) -> None:
+    (saved / "zarr.json").write_text("")
+    with pytest.raises(InputError, match=r"a\.zarr"):
+        store.read(saved, "moments_within")
+
+
+def test_read__refuses_an_absent_store(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.zarr: there is no such store; run the step that writes it"):
+        store.read(tmp_path / "a.zarr", "moments_within")
+
+
+def test_read__refuses_another_format(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = store.FORMAT
+    monkeypatch.setattr(store, "FORMAT", written + 1)
+    with pytest.raises(InputError, match=rf"a\.zarr: of format {written}, this version reads {written + 1}"):
+        store.read(saved, "moments_within")
+
+
+def test_read__refuses_another_kind(saved: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.zarr: stem\.relu: a store of moments_between needs .*'mean_a'"):
+        store.read(saved, "moments_between")
+
+
+def test_read__takes_no_notice_of_the_timestamp_of_snakemake(saved: Path, layers: dict[str, xr.Dataset]) -> None:
+    (saved / ".snakemake_timestamp").touch()
+    assert list(store.read(saved, "moments_within").layers) == list(layers)
+
+
+def test_stamp__tells_what_made_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = store.stamp("A title", "matching", {"b": 1, "a": 2}, probe_fingerprint="f")
+    assert set(attributes) == {"title", "source", "parameters", "code_digest", "versions", "probe_fingerprint"}
+    assert attributes["parameters"] == '{"a": 2, "b": 1}'
+    assert attributes["source"].endswith("step matching")
+    assert json.loads(attributes["versions"])["zarr"] == zarr.__version__
+    assert attributes["code_digest"] != store.stamp("A title", "correlation", {})["code_digest"]

@@ -1,0 +1,175 @@
+"""What is planned after a change, compared with what must be: only what the change reaches."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from workflow.project import RECIPE, SMALL, Project
+
+PAIR_MEASURES = {"correlation", "matching", "sparse_prediction", "clustering"}
+# Each rule, figures by their names, and the rules whose outputs it reads.
+READS: dict[str, set[str]] = {
+    "inspect": set(),
+    "probe": set(),
+    "train": {"inspect"},
+    "record": {"train", "inspect", "probe"},
+    "within": {"record"},
+    "between": {"record"},
+    "statistics": {"record", "within"},
+    "correlation": {"within", "between"},
+    "matching": {"within", "between"},
+    "sparse_prediction": {"within", "between"},
+    "clustering": {"within", "between", "sparse_prediction"},
+    "summary": {"statistics", *PAIR_MEASURES},
+    "figure matching_by_depth": {"matching"},
+    "figure matching_curves": {"matching"},
+    "figure correlation_matrices": {"correlation", "matching"},
+    "figure sparse_prediction": {"sparse_prediction"},
+    "figure clusters": {"clustering", "correlation"},
+    "figure activation_spectra": {"statistics"},
+}
+FIGURES = {name for name in READS if name.startswith("figure ")}
+# The rules that a change of meaning of each module reaches by itself.
+MODULES: dict[str, set[str]] = {
+    "training": {"train"},
+    "data": {"inspect", "probe", "train", "record"},
+    "networks": {"inspect", "train", "record"},
+    "recording": {"record"},
+    "moments": {"within", "between"} | PAIR_MEASURES,
+    "folds": {"within", "between", "statistics", "summary", "figure matching_by_depth"} | PAIR_MEASURES,
+    "histograms": {"statistics"},
+    "engine": {"within", "between", "statistics"},
+    "measures/summary": {"statistics"} | PAIR_MEASURES,
+    **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES)]},
+    "tables": {"summary", "figure matching_by_depth"},
+    "reading": {"summary"},
+    "figures/style": FIGURES,
+    **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
+    **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES},
+    "steps/_pair": PAIR_MEASURES,
+    "steps/figure": FIGURES,
+    # Neither changes a result by itself; a new layout of the stores raises store.FORMAT.
+    **{name: set() for name in ("__main__", "schema", "config", "provenance", "errors", "store")},
+}
+
+
+def downstream(rules: Iterable[str]) -> set[str]:
+    """The rules and all that read what they write."""
+    reached = set(rules)
+    while more := {rule for rule, read in READS.items() if read & reached} - reached:
+        reached |= more
+    return reached
+
+
+@contextmanager
+def changed(path: Path, text: str) -> Iterator[None]:
+    """A file with other content inside the block."""
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def reordered(content: Any) -> Any:
+    """The same content, the keys of every mapping in reverse order."""
+    if isinstance(content, dict):
+        return {key: reordered(content[key]) for key in reversed(content)}
+    return [reordered(item) for item in content] if isinstance(content, list) else content
+
+
+def test_modules__all_named(finished: Project) -> None:
+    package = finished.root / "src" / "convergent"
+    found = {str(path.relative_to(package).with_suffix("")) for path in package.rglob("*.py")}
+    assert {name for name in found if not name.endswith("__init__")} == set(MODULES)
+
+
+def test_plan__nothing_changed(finished: Project) -> None:
+    assert finished.planned() == Counter()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_plan__meaning_of_a_module_changed(finished: Project, module: str) -> None:
+    path = finished.root / "src" / "convergent" / f"{module}.py"
+    with changed(path, path.read_text() + "\nCHANGED = 1\n"):
+        planned = set(finished.planned()) - {"all"}
+    assert planned == downstream(MODULES[module])
+    assert ("train" in planned) == (module in ("training", "data", "networks", "steps/train"))
+
+
+def test_plan__comments_changed_everywhere(finished: Project) -> None:
+    package = finished.root / "src" / "convergent"
+    sources = {path: path.read_text() for path in package.rglob("*.py")}
+    for path, text in sources.items():
+        path.write_text(f"# a comment\n{text}\n\n# another\n")
+    planned = finished.planned()
+    for path, text in sources.items():
+        path.write_text(text)
+    assert planned == Counter()
+
+
+def test_plan__format_of_stores_raised(finished: Project) -> None:
+    path = finished.root / "src" / "convergent" / "store.py"
+    with changed(path, path.read_text().replace("FORMAT = ", "FORMAT = 1000 + ")):
+        planned = set(finished.planned())
+    assert set(READS) - planned == {"inspect", "train"}
+
+
+def test_plan__keys_reordered(finished: Project) -> None:
+    files = [finished.root / "config" / "config.yaml", finished.root / "config" / "networks" / "small.yaml"]
+    contents = [yaml.safe_load(file.read_text()) for file in files]
+    with (
+        changed(files[0], yaml.safe_dump(reordered(contents[0]), sort_keys=False)),
+        changed(files[1], yaml.safe_dump(reordered(contents[1]), sort_keys=False)),
+    ):
+        assert finished.planned() == Counter()
+
+
+def test_plan__seed_added(finished: Project) -> None:
+    finished.configure(seeds=[0, 1, 2, 3, 4])
+    planned = finished.planned()
+    finished.configure()
+    once = {"train": 1, "record": 2, "within": 2, "statistics": 2, "summary": 1, "all": 1}
+    pairs = dict.fromkeys(["between", *PAIR_MEASURES], 8)
+    # The figures of the first pair are none of the new ones'.
+    figures = dict.fromkeys(FIGURES - {"figure correlation_matrices", "figure clusters"}, 2)
+    assert planned == Counter(once | pairs | figures)
+
+
+SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
+    ({"sparse_prediction": {"alphas": 5, "smallest": 0.1}}, {"sparse_prediction"}),
+    ({"clustering": {"threshold": 0.3, "repeats": 3}}, {"clustering"}),
+    ({"matching": {"rotations": 4}}, {"matching"}),
+    ({"moments": {"precision": "float32"}}, {"within", "between"}),
+    ({"recording": {"dtype": "float32"}}, {"record"}),
+    ({"recording": {"batch": 7}}, {"record"}),
+    ({"probe": {"images": 40, "folds": 4, "seed": 0}}, {"probe"}),
+    ({"layers": {"small": ["conv2.relu", "fc1.relu"]}}, {"record"}),
+]
+
+
+@pytest.mark.parametrize(("change", "reached"), SETTINGS, ids=[str(next(iter(change))) for change, _ in SETTINGS])
+def test_plan__setting_changed(finished: Project, change: dict[str, Any], reached: set[str]) -> None:
+    finished.configure(**change)
+    planned = set(finished.planned()) - {"all"}
+    finished.configure()
+    assert planned == downstream(reached)
+
+
+def test_plan__recipe_changed(finished: Project) -> None:
+    recipe = {**RECIPE, "training": {**RECIPE["training"], "epochs": 3}}
+    with changed(finished.root / "config" / "networks" / "small.yaml", yaml.safe_dump(recipe)):
+        planned = finished.planned()
+    assert planned["train"] == len(SMALL["seeds"])
+
+
+def test_plan__measure_left_out(finished: Project) -> None:
+    finished.configure(measures=["statistics", "correlation", "matching"])
+    planned = finished.planned()
+    finished.configure()
+    assert planned == Counter({"summary": 1, "all": 1})
