@@ -291,7 +291,6 @@ def test_load__accepts_a_folder_of_images(
         ("probe.images", 20),
         ("clustering.threshold", 0),
         ("measures", ["sparse_prediction", "clustering"]),
-        ("pathvars", {"results": "elsewhere"}),
     ],
 )
 def test_load__accepts(root: Path, path: str, value: object) -> None:

@@ -71,25 +71,34 @@ def normal(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize(("name", "count"), {"resnet18": 17, "vgg16_bn": 15, "alexnet": 7}.items())
 def test_nodes__finds_every_relu_of_torchvision_networks(name: str, count: int) -> None:
     network = on_meta(name)
-    every, relu = networks.nodes(network)
+    shapes, relu = networks.nodes(network, (3, 224, 224))
     assert len(relu) == len(set(relu)) == count
-    assert relu == [node for node in every if node in relu]  # in the order of the graph
-    assert every == get_graph_node_names(network, suppress_diff_warning=True)[1][1:]  # all but the input
+    assert relu == [node for node in shapes if node in relu]  # in the order of the graph
+    assert list(shapes) == get_graph_node_names(network, suppress_diff_warning=True)[1][1:]  # all but the input
 
 
 def test_nodes__distinguishes_the_uses_of_one_relu() -> None:
-    assert {"relu", "layer1.0.relu", "layer1.0.relu_1"} <= set(networks.nodes(on_meta("resnet18"))[1])
+    assert {"relu", "layer1.0.relu", "layer1.0.relu_1"} <= set(networks.nodes(on_meta("resnet18"), (3, 64, 64))[1])
 
 
 @pytest.mark.parametrize(("relu", "name"), RELUS.items())
 def test_nodes__finds_relus_of_every_kind(own: Callable[..., Path], relu: str, name: str) -> None:
-    every, found = networks.nodes(networks.build("net", None, own(relu), 10, 1))
+    shapes, found = networks.nodes(networks.build("net", None, own(relu), 10, 1), (1, 8, 8))
     assert found == [name]
-    assert every == ["conv", name, "mean", "classify"]
+    assert shapes == {"conv": [5, 6, 6], name: [5, 6, 6], "mean": [5], "classify": [10]}
 
 
 def test_nodes__finds_none_where_there_is_no_relu() -> None:
-    assert networks.nodes(nn.Sequential(nn.Linear(2, 2), nn.GELU())) == (["0", "1"], [])
+    assert networks.nodes(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU()), (1, 4, 4)) == (
+        {"0": [2, 2, 2], "1": [2, 2, 2]},
+        [],
+    )
+
+
+def test_nodes__leaves_out_what_is_no_map_or_vector_of_units() -> None:
+    """Neither [image, unit, position] nor a size can be recorded."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(2), nn.ReLU(), nn.Flatten())
+    assert networks.nodes(network, (1, 4, 4)) == ({"0": [2, 2, 2], "3": [8]}, [])
 
 
 # --- the extractor ---
@@ -135,24 +144,22 @@ def test_extractor__is_in_evaluation_mode() -> None:
         ("squeezenet1_1", {}, (3, 32, 32)),
     ],
 )
-def test_shapes__are_those_of_a_forward_pass(
+def test_nodes__have_the_shapes_of_a_forward_pass(
     name: str, arguments: dict[str, object], image_shape: tuple[int, int, int]
 ) -> None:
     network = networks.build(name, arguments, None, 10, image_shape[0])
-    layers = networks.nodes(network)[0]
+    layers = get_graph_node_names(network, suppress_diff_warning=True)[1][1:]
     with torch.no_grad():
         outputs = networks.extractor(network, layers)(normal(1, *image_shape))
     expected = {layer: list(output.shape[1:]) for layer, output in outputs.items()}
-    assert networks.shapes(network, layers, image_shape) == expected
+    shapes, _ = networks.nodes(network, image_shape)
+    assert list(shapes.items()) == list(expected.items())
 
 
-def test_shapes__computes_nothing_for_a_large_network() -> None:
-    network = on_meta("vgg16_bn")
-    layers = networks.nodes(network)[1]
-    found = networks.shapes(network, layers, (3, 224, 224))
-    assert list(found) == layers
-    assert found["features.2"] == [64, 224, 224]
-    assert found["classifier.1"] == [4096]
+def test_nodes__computes_nothing_for_a_large_network() -> None:
+    network = networks.convnet(10, 3)
+    shapes, _ = networks.nodes(network, (3, 10**5, 10**5))  # a terabyte of activations
+    assert shapes["conv1.relu"] == [16, 10**5, 10**5]
     assert all(parameter.is_meta for parameter in network.parameters())
 
 
@@ -161,10 +168,9 @@ def test_shapes__computes_nothing_for_a_large_network() -> None:
 
 def test_convnet__names_its_layers_by_kind_and_depth() -> None:
     network = networks.convnet(10, 1, [4, 6, 8], [12, 7])
-    relu = networks.nodes(network)[1]
+    shapes, relu = networks.nodes(network, (1, 8, 8))
     assert relu == [f"{layer}.relu" for layer in ("conv1", "conv2", "conv3", "fc1", "fc2")]
-    expected = [[4, 8, 8], [6, 4, 4], [8, 2, 2], [12], [7]]
-    assert list(networks.shapes(network, relu, (1, 8, 8)).values()) == expected
+    assert [shapes[layer] for layer in relu] == [[4, 8, 8], [6, 4, 4], [8, 2, 2], [12], [7]]
 
 
 def test_convnet__draws_its_weights_after_he() -> None:

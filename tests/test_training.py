@@ -11,6 +11,7 @@ from torch import nn
 
 from convergent import data, networks, training
 from convergent.config import Training
+from convergent.errors import InputError
 
 SETTINGS = Training(epochs=3, batch_size=16, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
 NETWORKS = {
@@ -248,7 +249,7 @@ def test_train__raises_where_the_loss_is_not_finite(batch_size: int) -> None:
     settings = Training(epochs=1, batch_size=batch_size, learning_rate=1e30)
     yielded = training.train(initial("plain", 0), IMAGES, HELD_OUT, settings, 0)
     assert next(yielded).epoch == 0
-    with pytest.raises(Exception, match=r"the loss of epoch 1 is not finite; lower training\.learning_rate"):
+    with pytest.raises(InputError, match=r"the loss of epoch 1 is not finite; lower training\.learning_rate"):
         next(yielded)
 
 

@@ -222,6 +222,12 @@ def json_schema(cls: type) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema_of(cls)}
 
 
+def data_root() -> Path | None:
+    """The folder of the data sets, from the environment variable CONVERGENT_DATA."""
+    root = os.environ.get("CONVERGENT_DATA")
+    return Path(root) if root else None
+
+
 def network_identity(recipe: Recipe, root: Path) -> str:
     """Digest of all that decides the graph of a network: its recipe, the code that builds it, a file of the user's."""
     file = recipe.architecture.file
@@ -304,13 +310,13 @@ def _check_files(recipe: Recipe, where: str, root: Path) -> None:
         raise InputError(f"{where}: architecture.file: there is no file {root / file}")
     if recipe.data == "digits":
         return
-    data = os.environ.get("CONVERGENT_DATA")
+    data = data_root()
     if data is None:
         raise InputError(
             f"{where}: data: {recipe.data} is read from the folder named by the environment variable "
             "CONVERGENT_DATA; set it"
         )
-    folder = Path(data) / ("cifar-10-batches-py" if recipe.data == "cifar10" else recipe.data)
+    folder = data / ("cifar-10-batches-py" if recipe.data == "cifar10" else recipe.data)
     if not folder.is_dir():
         raise InputError(f"{where}: data: no folder {folder} (CONVERGENT_DATA={data})")
     if recipe.data != "cifar10" and recipe.image_size is None:

@@ -133,9 +133,14 @@ def _folder(data: str, split: Split, root: Path, image_size: int | None) -> Imag
         raise InputError(f"{data}: {folder} needs a folder of images for each class ({error})") from None
 
     def read(indices: torch.Tensor) -> torch.Tensor:
-        images = [pil_to_tensor(dataset[int(i)][0].convert("RGB")) for i in indices]
+        images = [pil_to_tensor(dataset[int(i)][0]) for i in indices]
         return torch.stack([center_crop(resize(image, [image_size], antialias=True), [image_size]) for image in images])
 
+    classes = {path.name for split in folder.parent.glob("t*") for path in split.iterdir() if path.is_dir()}
+    if missing := sorted(classes - set(dataset.classes)):
+        raise InputError(
+            f"{data}: {folder} has no folder for {', '.join(missing)}; train and test need the same classes"
+        )
     ids = [str(Path(path).relative_to(folder)) for path, _ in dataset.samples]
     labels = torch.tensor(dataset.targets)
     return Images(ids, labels, dataset.classes, (3, image_size, image_size), read, data)

@@ -6,6 +6,7 @@ are the nodes that follow a ReLU.
 
 import importlib.util
 import inspect
+import operator
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,14 +16,21 @@ from typing import Any
 import torch
 import torchvision.models
 from torch import nn
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
 
 from convergent.config import Recipe
 from convergent.data import Images
 from convergent.errors import InputError
 
-RELU_FUNCTIONS = (torch.relu, nn.functional.relu)
+RELU = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu_, "relu", "relu_"}
+NOT_IN_PLACE = {
+    torch.relu_: torch.relu,
+    nn.functional.relu_: torch.relu,
+    "relu_": "relu",
+    operator.iadd: operator.add,
+    operator.imul: operator.mul,
+}
 
 
 def convnet(
@@ -68,6 +76,7 @@ def build(
     ------
     InputError : if there is no such network or it refuses the arguments
     """
+    data = {"num_classes": num_classes, "in_channels": in_channels}
     if file is not None:
         make = _function(file, name)
     elif name == "convnet":
@@ -77,15 +86,11 @@ def build(
             make = torchvision.models.get_model_builder(name)
         except ValueError:
             raise InputError(f"architecture.name: {name!r} is neither convnet nor a model of torchvision") from None
-        in_channels = 3
-    data = {"num_classes": num_classes} | (
-        {"in_channels": in_channels} if make.__module__.split(".")[0] != "torchvision" else {}
-    )
+        del data["in_channels"]
     try:
-        inspect.signature(make).bind(**data, **(arguments or {}))
-    except TypeError as error:
-        raise InputError(f"architecture.arguments: {name}: {error}; it takes {inspect.signature(make)}") from None
-    network: nn.Module = make(**data, **(arguments or {}))
+        network: nn.Module = make(**data, **(arguments or {}))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"architecture.arguments: {name}: {error}; it takes {inspect.signature(make)}") from error
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # type: ignore[assignment]  # in place it would overwrite the node before it
@@ -129,18 +134,24 @@ def nodes(network: nn.Module, image_shape: Sequence[int]) -> tuple[dict[str, lis
 
 def extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     """A module that returns the activations of some layers by name: [image, unit, y, x] or [image, unit]."""
-    extracting: nn.Module = create_feature_extractor(network.eval(), return_nodes={layer: layer for layer in layers})
+    extracting: GraphModule = create_feature_extractor(network.eval(), return_nodes={layer: layer for layer in layers})
+    for node in extracting.graph.nodes:
+        # In place it would overwrite the node recorded before it.
+        node.target = NOT_IN_PLACE.get(node.target, node.target)
+        if node.target is nn.functional.relu:
+            node.args, node.kwargs = node.args[:1], {"input": node.kwargs["input"]} if "input" in node.kwargs else {}
+    extracting.recompile()
     return extracting
 
 
 def _is_relu(node: Node, network: nn.Module) -> bool:
     if node.op == "call_module":
         return isinstance(network.get_submodule(str(node.target)), nn.ReLU)
-    return node.target in RELU_FUNCTIONS or (node.op, node.target) == ("call_method", "relu")
+    return node.op in ("call_function", "call_method") and node.target in RELU
 
 
 def _function(file: Path, name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:
         raise InputError(f"architecture.file: {file} is no Python file")
     module = importlib.util.module_from_spec(spec)

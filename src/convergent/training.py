@@ -74,7 +74,8 @@ def train(
 
     Yields
     ------
-    State : a copy; its history has an entry an epoch: learning_rate, loss, accuracy, held_out_loss, held_out_accuracy, seconds
+    State : a copy; its history has an entry an epoch: learning_rate, loss, accuracy, held_out_loss,
+    held_out_accuracy, seconds
     """
     network.to(device)
     optimiser = torch.optim.SGD(

@@ -9,20 +9,10 @@ from convergent import config, data, store
 from convergent.errors import InputError
 from convergent.steps import probe
 
-RECIPE = config.build(
-    config.Recipe,
-    {
-        "data": "digits",
-        "architecture": {"name": "convnet"},
-        "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.1},
-        "stages": ["final"],
-    },
-    "test",
-)
-
 
 def run(output: Path, images: int = 60, folds: int = 5, seed: int = 0) -> store.Store:
-    probe.run(recipe=RECIPE, settings=config.Probe(images, folds, seed), data_root=None, output=output)
+    settings = config.Probe(images, folds, seed)
+    probe.run(data="digits", image_size=None, settings=settings, data_root=None, output=output)
     return store.read(output, "probe")
 
 

@@ -36,20 +36,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("made")
     common: dict[str, Any] = {"recipe": RECIPE, "data_root": None}
     inspect.run(network="net", layers="all", output=root / "net.json", **common)
-    probe.run(settings=config.Probe(500, 10, 0), output=root / "digits.zarr", **common)
+    settings = config.Probe(500, 10, 0)
+    probe.run(data="digits", image_size=None, settings=settings, data_root=None, output=root / "digits.zarr")
     train.run(seed=3, threads=1, output=root / "net-s3", **common)
     yield root
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
 
 
-def run(made: Path, output: Path, stage: str = "final", dtype: str = "float32", batch: int = 16) -> list[store.Store]:
+def run(
+    made: Path, output: Path, stage: str = "final", dtype: str = "float32", batch: int = 16, layers: Any = "all"
+) -> list[store.Store]:
     """The stores of activations and of their means."""
     paths = [output / "activations.zarr", output / "pooled.zarr"]
     record.run(
         recipe=RECIPE,
         settings=config.Recording(dtype, batch),  # type: ignore[arg-type]
         inspected=made / "net.json",
+        layers=layers,
         training=made / "net-s3",
         stage=stage,
         probe=made / "digits.zarr",
@@ -89,6 +93,17 @@ def test_run__shows_held_out_images_only(made: Path, tmp_path: Path) -> None:
             assert not set(ids) & set(data.load("digits", "training").ids)
             np.testing.assert_array_equal(dataset["label"], chosen["label"])
             np.testing.assert_array_equal(dataset["fold"], chosen["fold"])
+
+
+def test_run__records_the_layers_that_are_named(made: Path, tmp_path: Path) -> None:
+    for opened in run(made, tmp_path, layers=["fc1.relu", "conv1.linear"]):
+        assert list(opened.layers) == ["fc1.relu", "conv1.linear"]
+
+
+def test_run__refuses_an_unknown_layer(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\A.*net has no layer 'fc1\.rleu'; .*; did you mean fc1\.relu\?\Z"):
+        run(made, tmp_path, layers=["fc1.rleu"])
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 import convergent
-from convergent import config, data, networks, training
+from convergent import config, data, networks, provenance, training
 from convergent.errors import InputError
 from convergent.steps import train
 
@@ -170,6 +170,7 @@ def test_run__goes_on_wherever_it_was_interrupted(
     tmp_path: Path,
     interrupted: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     function: str,
     call: int,
     resumed_after: int,
@@ -177,7 +178,11 @@ def test_run__goes_on_wherever_it_was_interrupted(
     chosen = recipe(["init", "epoch1", "epoch2", "final"], epochs=3)
     interrupted(function, call, tmp_path / "net", chosen)
     capsys.readouterr()
-    output = run(tmp_path / "net", chosen)
+    epochs, seed_epoch = [], training.seed_epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "seed_epoch", lambda seed, epoch: (epochs.append(epoch), seed_epoch(seed, epoch)))
+        output = run(tmp_path / "net", chosen)
+    assert epochs == [0, *range(max(resumed_after, 0) + 1, 4)]  # 0 draws the weights; no epoch is trained twice
     assert capsys.readouterr().out == (f"going on after epoch {resumed_after}\n" if resumed_after >= 0 else "")
     assert weights(output) == weights(run(tmp_path / "whole", chosen))
     assert names(output) == names(tmp_path / "whole")
@@ -219,6 +224,7 @@ def test_run__throws_away_a_part_where_the_file_of_the_network_changed(
     file.write_text(OWN.format(function="ReLU"))
     interrupted("_checkpoint", 3, tmp_path / "net", chosen)
     file.write_text(OWN.format(function="Tanh"))
+    provenance._tree.cache_clear()  # as in a process of its own
     assert weights(run(tmp_path / "net", chosen)) == weights(run(tmp_path / "whole", chosen))
 
 

@@ -49,11 +49,11 @@ MODULES: dict[str, set[str]] = {
     "reading": {"summary"},
     "figures/style": FIGURES,
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
-    **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES},
+    **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
     "steps/_pair": PAIR_MEASURES,
     "steps/figure": FIGURES,
-    # Neither changes a result by itself; a new layout of the stores raises store.FORMAT.
-    **{name: set() for name in ("__main__", "schema", "config", "provenance", "errors", "store")},
+    # None changes a result by itself; a new layout of the stores raises store.FORMAT.
+    **{name: set() for name in ("__main__", "schema", "config", "provenance", "errors", "store", "steps/inspect")},
 }
 
 

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from convergent import data, networks
-from convergent.config import Recipe, check_layers, network_identity, parse
-from convergent.steps._data import add_data_root
+from convergent.config import Recipe, check_layers, data_root, network_identity, parse
+from convergent.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='"all"',
         help='layers to refuse unless they exist, JSON: "all" post-ReLU nodes, or {network: [node, …]}',
     )
-    add_data_root(parser)
+    parser.add_argument("--data-root", type=Path, default=data_root(), help="folder of the data sets")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
 
 
@@ -27,7 +27,11 @@ def run(
 ) -> None:
     images = data.load(recipe.data, "training", data_root, recipe.image_size)
     made = networks.of_recipe(recipe, images)
-    shapes, relu = networks.nodes(made, images.shape)
+    try:
+        shapes, relu = networks.nodes(made, images.shape)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{network} does not take images of {recipe.data}, {images.shape}: {reason}") from None
     check_layers(network, "all" if isinstance(layers, str) else layers.get(network, "all"), list(shapes), relu)
     content = {
         "network": network,

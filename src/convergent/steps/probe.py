@@ -7,20 +7,22 @@ import numpy as np
 import xarray as xr
 
 from convergent import store
-from convergent.config import Probe, parse
+from convergent.config import Probe, data_root, parse
 from convergent.data import choose_probe, fingerprint, load
-from convergent.steps._data import add_data_root
+from convergent.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="digits, cifar10 or a folder of images")
     parser.add_argument("--image-size", type=int, help="side in pixels, for a folder of images")
     parser.add_argument("--settings", required=True, type=parse(Probe), help="the probe section: a YAML file, or JSON")
-    add_data_root(parser)
+    parser.add_argument("--data-root", type=Path, default=data_root(), help="folder of the data sets")
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
 def run(*, data: str, image_size: int | None, settings: Probe, data_root: Path | None, output: Path) -> None:
+    if settings.images % settings.folds:
+        raise InputError(f"probe.images: {settings.images} is no multiple of the {settings.folds} folds")
     images = load(data, "held_out", data_root, image_size)
     chosen = choose_probe(len(images), settings.images, settings.seed)
     labels = images.labels[chosen].numpy()

@@ -9,9 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from convergent import data, networks, recording, store
-from convergent.config import Recipe, Recording, check_layers, parse
+from convergent.config import Recipe, Recording, check_layers, data_root, parse
 from convergent.errors import InputError
-from convergent.steps._data import add_data_root
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", required=True, help="the stage to record")
     parser.add_argument("--probe", required=True, type=Path, help="store of the step probe")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
-    add_data_root(parser)
+    parser.add_argument("--data-root", type=Path, default=data_root(), help="folder of the data sets")
     parser.add_argument("--activations", required=True, type=Path, help="store to write")
     parser.add_argument("--pooled", required=True, type=Path, help="store of spatial means to write")
 
@@ -60,6 +59,8 @@ def run(
         raise InputError(
             f"{probe}: the images of {recipe.data} have changed since the probe was chosen; make the probe anew"
         )
+    if stage not in trained["checkpoints"]:
+        raise InputError(f"{training} keeps no stage {stage}; it keeps {', '.join(trained['checkpoints'])}")
     network = networks.of_recipe(recipe, images)
     network.load_state_dict(load_file(training / f"{stage}.safetensors"))
     network.to("cuda" if torch.cuda.is_available() else "cpu")

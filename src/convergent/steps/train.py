@@ -13,9 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from convergent import data, networks, provenance, training
-from convergent.config import Recipe, network_identity, parse
+from convergent.config import Recipe, data_root, network_identity, parse
 from convergent.errors import InputError
-from convergent.steps._data import add_data_root
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, type=parse(Recipe), help="a recipe: a YAML file, or JSON")
     parser.add_argument("--seed", required=True, type=int, help="seed of the weights and of the order of the images")
     parser.add_argument("--threads", type=int, help="cores at hand; fewer than the recipe asks for are refused")
-    add_data_root(parser)
+    parser.add_argument("--data-root", type=Path, default=data_root(), help="folder of the data sets")
     parser.add_argument(
         "--output", required=True, type=Path, help="folder to write; grows as OUTPUT.part until complete"
     )
