@@ -55,7 +55,8 @@ class Project:
         default = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
         merged = dict(default)
         for name, value in {**SMALL, **changes}.items():
-            merged[name] = {**merged[name], **value} if isinstance(value, dict) else value
+            section = merged.get(name) if isinstance(merged.get(name), dict) else {}
+            merged[name] = {**section, **value} if isinstance(value, dict) else value
         (self.root / "config" / "config.yaml").write_text(yaml.safe_dump(merged, sort_keys=False))
 
 

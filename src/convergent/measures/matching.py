@@ -59,7 +59,8 @@ def matching(moments: xr.Dataset, *, rotations: int, generator: np.random.Genera
     value[:2] = whole.live_a.sum(), whole.live_b.sum()  # r is NaN throughout where the other network is dead
     error = folds.jackknife(moments, whole, lambda pair: summarise(folds.correlation(pair)))
     result = summary(STATISTICS, value, error, nulls)
-    result["rotated_standard_deviation"] = ("statistic", rotated.std(axis=0, ddof=1))
+    spread = {"long_name": "standard deviation of the statistic between rotations"}
+    result["rotated_standard_deviation"] = ("statistic", rotated.std(axis=0, ddof=1), spread)
     partner = one_to_one_match(r)
     sides = (("a", "b", r, partner), ("b", "a", r.T, _inverse(partner, r.shape[1])))
     for side, other, matrix, one_to_one in sides:

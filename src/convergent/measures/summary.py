@@ -29,9 +29,13 @@ def summary(
     expected = np.array(list(nulls.values())).reshape(len(nulls), len(statistics))
     return xr.Dataset(
         {
-            "summary": ("statistic", np.asarray(value, dtype=np.float64)),
-            "summary_standard_error": ("statistic", missing if standard_error is None else standard_error),
-            "summary_null": (("null_kind", "statistic"), expected),
+            "summary": ("statistic", np.asarray(value, dtype=np.float64), {"long_name": "value of the statistic"}),
+            "summary_standard_error": (
+                "statistic",
+                missing if standard_error is None else standard_error,
+                {"long_name": "standard error of the statistic over images"},
+            ),
+            "summary_null": (("null_kind", "statistic"), expected, {"long_name": "the statistic under a null"}),
         },
         {
             "statistic": np.array(statistics, dtype=np.dtypes.StringDType()),
