@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -55,6 +56,9 @@ except InputError as error:
 
 # The layers to check in `inspect`.
 LAYERS = canonical(EXPERIMENT.layers)
+# What a training or recording takes of the `gpu` of a profile: nothing on a machine without one, where they share the
+# cores instead. A cluster's profile sets it, for a login node has no GPU.
+GPU = int(shutil.which("nvidia-smi") is not None)
 
 
 def results_folder():

@@ -40,7 +40,7 @@ rule record:
     resources:
         mem_mb=recording_memory,
         runtime=lambda wildcards, attempt: 60 * attempt,
-        gpu=1,
+        gpu=GPU,
     params:
         recipe=recipe,
         settings=settings("recording"),

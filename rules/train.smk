@@ -38,7 +38,7 @@ rule train:
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=1,
+        gpu=GPU,
     params:
         recipe=recipe,
         code=code_digest("steps.train"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -152,3 +153,15 @@ def test_run__refuses_images_that_have_changed_since_the_probe(
 def test_run__refuses_a_stage_that_was_not_kept(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="epoch7"):
         run(made, tmp_path, stage="epoch7")
+
+
+def test_run__refuses_weights_that_are_not_those_of_the_training(made: Path, tmp_path: Path) -> None:
+    """The stages of one training, their files exchanged."""
+    swapped = shutil.copytree(made, tmp_path / "swapped")
+    for training in swapped.glob("**/training.json"):
+        folder = training.parent
+        (folder / "init.safetensors").rename(folder / "kept")
+        (folder / "final.safetensors").rename(folder / "init.safetensors")
+        (folder / "kept").rename(folder / "final.safetensors")
+    with pytest.raises(InputError, match=r"init\.safetensors is not what the training wrote"):
+        run(swapped, tmp_path, stage="init")

@@ -1,12 +1,13 @@
 """Record the activations of one snapshot on the probe, in full and as spatial means."""
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from convergent import data, networks, recording, store
 from convergent.config import Recipe, Recording, check_layers, data_root, parse
@@ -62,7 +63,10 @@ def run(
     if stage not in trained["checkpoints"]:
         raise InputError(f"{training} keeps no stage {stage}; it keeps {', '.join(trained['checkpoints'])}")
     network = networks.of_recipe(recipe, images)
-    network.load_state_dict(load_file(training / f"{stage}.safetensors"))
+    weights = (training / f"{stage}.safetensors").read_bytes()
+    if hashlib.sha256(weights).hexdigest()[:16] != trained["checkpoints"][stage]:
+        raise InputError(f"{training}: {stage}.safetensors is not what the training wrote; train again")
+    network.load_state_dict(load(weights))
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     snapshot = f"{training.name}-{stage}"
     attributes = store.stamp(
