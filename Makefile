@@ -14,7 +14,7 @@ run: $(STAMP)
 	$(MAKE) --no-print-directory results/report.html
 
 # Made again only after a result has changed.
-results/report.html: $(wildcard results/tables/* results/figures/*/*.png)
+results/report.html: $(wildcard results/tables/* results/figures/*/*/*.png)
 	$(SNAKEMAKE) --report $@
 
 ## every test

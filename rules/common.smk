@@ -119,9 +119,14 @@ def all_stores():
     ]
 
 
+def pairs_of(comparison, network):
+    """The pairs of a comparison that are of one network."""
+    pairs = experiments.pairs(EXPERIMENT, comparisons()[comparison])
+    return [pair for pair in pairs if network_of(pair[0]) == network]
+
+
 def figure_stores(wildcards):
-    comparison = comparisons()[wildcards.comparison]
-    pairs = experiments.pairs(EXPERIMENT, comparison)
+    pairs = pairs_of(wildcards.comparison, wildcards.network)
     if wildcards.figure in FIGURES_OF_ONE_PAIR:
         measures, pairs = FIGURES_OF_ONE_PAIR[wildcards.figure], pairs[:1]
     else:
@@ -133,17 +138,17 @@ def figure_untrained(wildcards):
     untrained = comparisons()[wildcards.comparison].untrained
     if untrained is None or wildcards.figure in FIGURES_OF_ONE_PAIR:
         return []
-    pairs = experiments.pairs(EXPERIMENT, comparisons()[untrained])
     measures = FIGURES_OF_ALL_PAIRS[wildcards.figure]
-    return [store for measure in measures for store in stores(measure, pairs)]
+    return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.network))]
 
 
 def figures():
-    """Every figure whose measures are computed, of every comparison."""
+    """Every figure whose measures are computed, of every comparison and network."""
     known = FIGURES_OF_ALL_PAIRS | FIGURES_OF_ONE_PAIR
     return [
-        f"<results>/figures/{comparison.name}/{figure}.png"
+        f"<results>/figures/{comparison.name}/{network}/{figure}.png"
         for comparison in EXPERIMENT.comparisons
+        for network in EXPERIMENT.networks
         for figure, measures in known.items()
         if set(measures) <= set(EXPERIMENT.measures)
     ]
@@ -176,9 +181,10 @@ def shapes(input):
     return [graph["nodes"][layer] for layer in (graph["relu"] if chosen == "all" else chosen)]
 
 
-def megabytes(input, attempt, of_units):
-    """1 GB for Python and its libraries and what the widest layer takes, a function of its units; more every attempt."""
-    return attempt * math.ceil(1000 + max(of_units(shape[0]) for shape in shapes(input)) / 1e6)
+def megabytes(input, attempt, matrices, more=0):
+    """1 GB for Python and its libraries, some float64 matrices of the units of all layers, and more; attempt by attempt."""
+    squares = sum(shape[0] ** 2 for shape in shapes(input))
+    return attempt * math.ceil(1000 + more + 8 * squares * matrices / 1e6)
 
 
 def recording_memory(wildcards, input, attempt):
@@ -188,12 +194,10 @@ def recording_memory(wildcards, input, attempt):
 
 
 def moments_memory(wildcards, input, attempt):
-    """Blocks of 8 MB widened to float64, and the comoments of all folds in float64."""
-    matrices = EXPERIMENT.probe.folds * (2 + EXPERIMENT.moments.permutations)
-    return megabytes(input, attempt, lambda units: 8 * units**2 * matrices + 400e6)
+    """Blocks of 8 MB widened to float64, and the comoments of all folds and layers in float64."""
+    return megabytes(input, attempt, EXPERIMENT.probe.folds * (2 + EXPERIMENT.moments.permutations), more=400)
 
 
 def measure_memory(wildcards, input, attempt):
-    """About twenty matrices of both networks' units, and the paths of the LASSO in all folds."""
-    paths = (EXPERIMENT.probe.folds + 1) * (EXPERIMENT.sparse_prediction.alphas + 7)
-    return megabytes(input, attempt, lambda units: 8 * units**2 * (80 + paths))
+    """The moments of a fold, the results of all layers, and some paths of the LASSO."""
+    return megabytes(input, attempt, 60 + 4 * (EXPERIMENT.sparse_prediction.alphas + 7))

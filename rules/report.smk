@@ -31,22 +31,23 @@ rule summary:
 
 
 rule figure:
-    """Draw one figure of a comparison."""
+    """Draw one figure of a comparison and network."""
     input:
         stores=figure_stores,
         untrained=figure_untrained,
     output:
         png=report(
-            "<results>/figures/{comparison}/{figure}.png",
+            "<results>/figures/{comparison}/{network}/{figure}.png",
             caption="captions/figure.rst",
             category="{comparison}",
+            subcategory="{network}",
             labels={"figure": "{figure}"},
         ),
-        pdf="<results>/figures/{comparison}/{figure}.pdf",
+        pdf="<results>/figures/{comparison}/{network}/{figure}.pdf",
     log:
-        "<logs>/figure/{comparison}/{figure}.log",
+        "<logs>/figure/{comparison}/{network}/{figure}.log",
     benchmark:
-        "<benchmarks>/figure/{comparison}/{figure}.tsv"
+        "<benchmarks>/figure/{comparison}/{network}/{figure}.tsv"
     conda:
         "../envs/statistics.yaml"
     threads: 1

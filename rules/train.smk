@@ -12,14 +12,15 @@ rule inspect:
     resources:
         mem_mb=2000,
         runtime=10,
+        # Layers to check; Snakemake does not compare resources, and other layers are no reason to train again.
+        layers=LAYERS,
     params:
         recipe=recipe,
-        # With the recipe all that decides the graph. Training depends on this file, so nothing else may make it anew:
-        # the layers to check stand in the command as {LAYERS}, which Snakemake does not compare.
+        # With the recipe all that decides the graph. Training depends on this file, so nothing else may make it anew.
         identity=identity,
     shell:
         "python -m convergent inspect --network {wildcards.network} --recipe {params.recipe:q}"
-        " --layers {LAYERS:q} --output {output} > {log} 2>&1"
+        " --layers {resources.layers:q} --output {output} > {log} 2>&1"
 
 
 rule train:

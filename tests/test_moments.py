@@ -92,6 +92,19 @@ def test_block__in_float32_merges_many_rows_in_float64(generator: np.random.Gene
     assert_close(moments.block(a, None, [], "float32").comoment[0], a, a, "float32")
 
 
+@pytest.mark.parametrize("images", [2, 3, 10, 50])
+@pytest.mark.parametrize("seed", range(5))
+def test_displaced__leaves_no_image_in_its_place(images: int, seed: int) -> None:
+    order = moments.displaced(images, np.random.default_rng(seed))
+    assert sorted(order) == list(range(images))
+    assert (order != np.arange(images)).all()
+
+
+def test_displaced__refuses_a_single_image(generator: np.random.Generator) -> None:
+    with pytest.raises(InputError, match="a chunk of one image cannot be permuted"):
+        moments.displaced(1, generator)
+
+
 def test_block__permutes_the_images_of_b_and_keeps_positions() -> None:
     a, b = activations(3, units=2)[:4], activations(4, units=2)[:4]
     state = moments.block(a, b, [np.random.default_rng(i) for i in range(5)], "float64")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from convergent import reading, tables
 from convergent.measures.summary import summary
@@ -14,6 +15,7 @@ from convergent.store import Store
 PAIRS = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(3), 2)]
 SPREAD = np.array([-0.1, 0.0, 0.1])  # of the three pairs about their mean, and its error over seeds:
 ERROR = np.sqrt(2 / 3 * 0.02)
+T = 4.302653  # the 97.5 % quantile of Student's t with two degrees of freedom
 
 # {measure: {layer: {statistic: value of each pair}}}
 Measured = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
@@ -43,7 +45,9 @@ def table_of(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -
 
 
 def comparison(name: str, pairs: Sequence[str] = PAIRS, untrained: Sequence[str] | None = None) -> dict[str, object]:
-    return {"name": name, "pairs": pairs, "untrained": untrained}
+    """A comparison as the rules give it: its pairs are lists of two snapshots."""
+    split = [pair.split("--") for pair in pairs]
+    return {"name": name, "pairs": split, "untrained": untrained and [pair.split("--") for pair in untrained]}
 
 
 def written(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -> str:
@@ -60,9 +64,24 @@ def test_write__is_a_page_with_a_paragraph_for_each_comparison() -> None:
     title, line = heading.split("\n")
     assert title.endswith("?")
     assert line == "=" * len(title)
-    assert first.startswith("**same**, 3 pairs of networks. Matched one to one")
-    assert second == "**other**, 1 pair of networks."
+    assert first.startswith("**same**, 3 pairs of net. Matched one to one")
+    assert second == "**other**, 1 pair of net."
     assert footnote.endswith("*summary.csv*.\n")
+
+
+def test_write__has_a_paragraph_for_each_network() -> None:
+    """Two networks of one comparison with a layer of the same name are never mixed."""
+    pairs = [*PAIRS, *(pair.replace("net", "net_s") for pair in PAIRS)]
+    values = np.concatenate([0.9 + SPREAD, SPREAD - 0.5])
+    *_, first, second, _ = written(matched(conv1=values), pairs, untrained=0.2).split("\n\n")
+    for paragraph, network, mean, verdict in (
+        (first, "net", "0.90", "larger in ``conv1`` (+0.70"),
+        (second, "net_s", "-0.50", "smaller in ``conv1`` (-0.70"),
+    ):
+        assert paragraph == (
+            f"**same**, 3 pairs of {network}. Matched one to one, units correlate by a mean r of {mean} (``conv1``). "
+            f"Against the same seeds untrained, this is {verdict} ± {ERROR:.2f})."
+        )
 
 
 def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
@@ -97,12 +116,23 @@ def test_write__gives_the_range_over_layers(layers: Mapping[str, float], expecte
 )
 @pytest.mark.parametrize(
     ("errors", "verdict"),
-    [(2.01, "larger"), (1.99, "not told apart"), (-1.99, "not told apart"), (-2.01, "smaller")],
+    [(T + 0.01, "larger"), (T - 0.01, "not told apart"), (0.01 - T, "not told apart"), (-T - 0.01, "smaller")],
 )
-def test_write__judges_by_two_standard_errors(kind: str, what: str, errors: float, verdict: str) -> None:
+def test_write__judges_by_students_t(kind: str, what: str, errors: float, verdict: str) -> None:
     text = written(matched(conv1=0.2 + errors * ERROR + SPREAD), **{kind: 0.2})
     assert f"Against {what}, this is {verdict} in ``conv1`` ({errors * ERROR:+.2f} ± {ERROR:.2f})." in text
     assert text.count("Against") == 1
+
+
+@pytest.mark.parametrize("seeds", [4, 5])
+@pytest.mark.parametrize(("beyond", "verdict"), [(1.01, "larger"), (0.99, "not told apart")])
+def test_write__takes_the_degrees_of_freedom_from_the_seeds(seeds: int, beyond: float, verdict: str) -> None:
+    """Six pairs of four seeds have three degrees of freedom, ten of five four."""
+    pairs = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(seeds), 2)]
+    spread = np.linspace(-0.1, 0.1, len(pairs))
+    bound = stats.t(seeds - 1).ppf(0.975) * tables.over_seeds(pairs, spread)[1]
+    text = written(matched(conv1=0.2 + beyond * bound + spread), pairs, untrained=0.2)
+    assert f"this is {verdict} in ``conv1``" in text
 
 
 def test_write__judges_layer_by_layer() -> None:
@@ -129,7 +159,7 @@ def test_write__tells_sparse_prediction() -> None:
     values = {
         "r2_best_single_ab": 0.3 + SPREAD,
         "r2_one_standard_error_ab": 0.5 + SPREAD,
-        "n_nonzero_one_standard_error_ab": [4, 5, 5],
+        "mean_nonzero_one_standard_error_ab": [4, 5, 5],
     }
     text = written({"sparse_prediction": {"conv1": values}})
     assert (

@@ -167,7 +167,7 @@ def test_record__writes_each_shard_once(
 
 @pytest.mark.parametrize(
     ("chunk_bytes", "shard_bytes", "chunk", "shard"),
-    [(7, 35, 6, 30), (12, 12, 12, 12), (11, 59, 6, 30), (100, 1000, 12, 60), (0, 0, 1, 1), (5, 9, 4, 4)],
+    [(7, 35, 6, 30), (12, 12, 12, 12), (11, 59, 6, 30), (100, 1000, 12, 60), (0, 0, 2, 2), (5, 9, 4, 4)],
 )
 def test_record__lets_no_chunk_cross_a_fold(
     record: Callable[..., Recorded],

@@ -27,9 +27,17 @@ def store(value: float, nulls: bool = True) -> Store:
     return Store({"conv1": measured, "fc": measured + xr.zeros_like(measured)}, {})
 
 
-def results(values: tuple[float, ...] = VALUES, *, untrained: bool = True, nulls: bool = True) -> list[Result]:
+def results(
+    values: tuple[float, ...] = VALUES, *, network: str = "net", untrained: bool = True, nulls: bool = True
+) -> list[Result]:
     return [
-        Result("same", pair, "matching", store(value, nulls), store(value / 2) if untrained else None)
+        Result(
+            "same",
+            pair.replace("net", network),
+            "matching",
+            store(value, nulls),
+            store(value / 2) if untrained else None,
+        )
         for pair, value in zip(PAIRS, values, strict=False)
     ]
 
@@ -57,9 +65,32 @@ def test_rows__without_a_null_leave_it_empty() -> None:
     assert found["null"].isna().all()
 
 
+@pytest.mark.parametrize(("own", "plus"), [(NULL, (NULL, "permuted")), (np.nan, (np.nan, ""))])
+def test_rows__leave_out_a_null_that_is_not_defined(own: float, plus: tuple[float, str]) -> None:
+    """Of plus the untrained value is not defined, and where its own null is not either, one row without stays."""
+    measured, untrained = store(2), store(1)
+    for layer in ("conv1", "fc"):
+        measured.layers[layer]["summary_null"][:, 0] = own
+        untrained.layers[layer]["summary"][0] = np.nan
+    result = Result("same", PAIRS[0], "matching", measured, untrained)
+    columns = ["layer", "statistic", "value", "null", "null_kind"]
+    expected = [
+        (layer, *row)
+        for layer in ("conv1", "fc")
+        for row in (("plus", 2.0, *plus), ("minus", -2.0, -1.0, "untrained"), ("minus", -2.0, -NULL, "permuted"))
+    ]
+    found = pd.DataFrame(tables.rows(result), columns=tables.COLUMNS)
+    pd.testing.assert_frame_equal(found[columns], pd.DataFrame(expected, columns=columns))
+
+
+@pytest.mark.parametrize("name", ["net_s-s0-final--net_s-s1-final", "net_s-s10-epoch5"])
+def test_network_of__a_pair_or_snapshot(name: str) -> None:
+    assert tables.network_of(name) == "net_s"
+
+
 def test_summarise__adds_the_mean_over_pairs(table: pd.DataFrame) -> None:
     assert list(table.columns) == tables.COLUMNS
-    over = table[table["pair"] == tables.ALL]
+    over = table[table["pair"] == "net-all"]
     assert len(table) == len(over) * 4 == 32
     row = over[(over["layer"] == "fc") & (over["statistic"] == "minus")].set_index("null_kind")
     np.testing.assert_allclose(row["value"], -3)
@@ -70,15 +101,33 @@ def test_summarise__adds_the_mean_over_pairs(table: pd.DataFrame) -> None:
 def test_summarise__keeps_comparisons_and_measures_apart() -> None:
     other = [Result(c, PAIRS[0], m, store(9), None) for c, m in (("other", "matching"), ("same", "correlation"))]
     table = tables.summarise([*results(), *other])
-    over = table[(table["pair"] == tables.ALL) & (table["statistic"] == "plus") & (table["layer"] == "fc")]
+    over = table[(table["pair"] == "net-all") & (table["statistic"] == "plus") & (table["layer"] == "fc")]
     found = over.groupby(["comparison", "measure"])["value"].unique().map(list).to_dict()
     assert found == {("same", "matching"): [3.0], ("other", "matching"): [9.0], ("same", "correlation"): [9.0]}
+
+
+def test_summarise__keeps_networks_apart() -> None:
+    """Two networks of one comparison with the same layers; the name of one begins with that of the other."""
+    both = [*results(), *results((10.0, 20.0, 60.0), network="net_s")]
+    table = tables.summarise([both[i] for i in (0, 3, 1, 4, 5, 2)])
+    assert table["pair"].str.endswith("-all").sum() * 4 == len(table) == 64
+    for network, scale in (("net", 1), ("net_s", 10)):
+        of = ("same", network, "matching", "plus")
+        assert tables.means(table, *of) == pytest.approx({"conv1": 3 * scale, "fc": 3 * scale})
+        over = table[(table["pair"] == f"{network}-all") & (table["statistic"] == "plus") & (table["layer"] == "fc")]
+        np.testing.assert_allclose(over["standard_error"], ERROR * scale)
+        assert over.set_index("null_kind")["null"].to_dict() == pytest.approx(
+            {"untrained": 1.5 * scale, "permuted": NULL}
+        )
+        found = tables.excess(table, *of, "permuted")
+        assert list(found) == ["conv1", "fc"]
+        assert found["fc"] == pytest.approx((3 * scale - NULL, ERROR * scale, 3))
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (np.nan, 2.0, 3.0)])
 def test_summarise__shows_what_is_not_defined(values: tuple[float, ...]) -> None:
     table = tables.summarise(results(values, untrained=False))
-    over = table[table["pair"] == tables.ALL]
+    over = table[table["pair"] == "net-all"]
     assert over["value"].isna().all()
     assert over["standard_error"].isna().all()
     np.testing.assert_allclose(over["null"].abs(), NULL)
@@ -114,6 +163,14 @@ def test_over_seeds__of_single_snapshots_is_the_error_of_a_mean(values: list[flo
     assert error == pytest.approx(np.std(values, ddof=1) / np.sqrt(len(values)), abs=1e-9)
 
 
+def test_over_seeds__counts_one_seed_of_two_networks_as_two_trainings() -> None:
+    snapshots = [f"{network}-s{seed}-final" for network in ("net", "other") for seed in (0, 1)]
+    _, error = tables.over_seeds(snapshots, np.array([1.0, 2.0, 6.0, 7.0]))
+    assert error == pytest.approx(np.std([1, 2, 6, 7], ddof=1) / 2)
+    # Of one training, two snapshots are left out together.
+    assert np.isnan(tables.over_seeds(["net-s0-init", "net-s0-final", "net-s1-final"], np.arange(3.0))[1])
+
+
 @pytest.mark.parametrize("pairs", [PAIRS[:1], ["net-s0-init", "net-s1-init"]])
 def test_over_seeds__below_three_has_no_error(pairs: list[str]) -> None:
     mean, error = tables.over_seeds(pairs, np.arange(len(pairs)) + 1.0)
@@ -128,15 +185,25 @@ def test_over_seeds__has_no_error_where_every_pair_shares_a_seed() -> None:
 
 
 def test_excess__is_the_difference_to_the_null_by_layer(table: pd.DataFrame) -> None:
-    found = tables.excess(table, "same", "matching", "plus", "untrained")
+    of = ("same", "net", "matching", "plus")
+    found = tables.excess(table, *of, "untrained")
     assert list(found) == ["conv1", "fc"]
-    assert found["fc"] == pytest.approx((1.5, ERROR / 2))
-    assert tables.excess(table, "same", "matching", "plus", "permuted")["fc"] == pytest.approx((3 - NULL, ERROR))
-    assert tables.excess(table, "same", "matching", "plus", "rotated") == {}
+    assert found["fc"] == pytest.approx((1.5, ERROR / 2, 3))
+    assert tables.excess(table, *of, "permuted")["fc"] == pytest.approx((3 - NULL, ERROR, 3))
+    assert tables.excess(table, *of, "rotated") == {}
+    assert tables.excess(table, "same", "other", "matching", "plus", "permuted") == {}
 
 
-def test_of_comparison__is_by_layer_and_null(table: pd.DataFrame) -> None:
-    found = tables.of_comparison(table, "same", "matching", "plus")
-    assert list(found) == ["conv1", "fc"]
-    assert found["conv1"]["null"].to_dict() == pytest.approx({"untrained": 1.5, "permuted": NULL})
-    assert tables.of_comparison(table, "other", "matching", "plus") == {}
+def test_excess__counts_seeds_not_pairs() -> None:
+    pairs = [f"net-s{p}-final--net-s{q}-final" for p in range(8, 12) for q in range(8, p)]
+    table = tables.summarise(Result("same", pair, "matching", store(i), None) for i, pair in enumerate(pairs))
+    mean, error, seeds = tables.excess(table, "same", "net", "matching", "plus", "permuted")["fc"]
+    assert (mean, error) == pytest.approx(tables.over_seeds(pairs, np.arange(6) - NULL))
+    assert seeds == 4
+
+
+def test_means__are_by_layer(table: pd.DataFrame) -> None:
+    assert tables.means(table, "same", "net", "matching", "minus") == pytest.approx({"conv1": -3, "fc": -3})
+    assert list(tables.means(table, "same", "net", "matching", "plus")) == ["conv1", "fc"]
+    for of in (("other", "net", "matching"), ("same", "other", "matching"), ("same", "net", "correlation")):
+        assert tables.means(table, *of, "plus") == {}

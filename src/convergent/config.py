@@ -275,6 +275,7 @@ def _check_experiment(experiment: Experiment) -> None:
         raise InputError(
             f"configuration: probe.folds: {probe.folds} folds of {probe.images} images leave fewer than 2 images each"
         )
+    stages = {comparison.name: comparison.stage for comparison in experiment.comparisons}
     for i, comparison in enumerate(experiment.comparisons):
         if comparison.name in names[:i]:
             raise InputError(f"configuration: comparisons[{i}].name: {comparison.name!r} stands twice")
@@ -285,6 +286,11 @@ def _check_experiment(experiment: Experiment) -> None:
             )
         if comparison.untrained == comparison.name:
             raise InputError(f"configuration: comparisons[{i}].untrained: {comparison.name!r} cannot be its own null")
+        if comparison.untrained is not None and stages[comparison.untrained] != "init":
+            raise InputError(
+                f"configuration: comparisons[{i}].untrained: {comparison.untrained!r} is of stage "
+                f"{stages[comparison.untrained]}, not init"
+            )
     if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
         raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")
     for network in experiment.layers if isinstance(experiment.layers, Mapping) else ():

@@ -136,7 +136,8 @@ def _folder(data: str, split: Split, root: Path, image_size: int | None) -> Imag
         images = [pil_to_tensor(dataset[int(i)][0]) for i in indices]
         return torch.stack([center_crop(resize(image, [image_size], antialias=True), [image_size]) for image in images])
 
-    classes = {path.name for split in folder.parent.glob("t*") for path in split.iterdir() if path.is_dir()}
+    both = (path for part in ("train", "test") for path in (root / data / part).glob("*"))
+    classes = {path.name for path in both if path.is_dir()}
     if missing := sorted(classes - set(dataset.classes)):
         raise InputError(
             f"{data}: {folder} has no folder for {', '.join(missing)}; train and test need the same classes"

@@ -1,7 +1,7 @@
 """The out-of-core pass for what moments cannot tell: zeros, maxima and a histogram of each unit.
 
 The bins are fixed octaves, so that states add and need no pass of their own to find edges: bin 0 holds zeros,
-bin i values of magnitude below 2^edge[i] and not below 2^(edge[i] − 1).
+bin i magnitudes, signs ignored, from half its upper edge to below it; the first and the last of these are open.
 """
 
 from dataclasses import dataclass

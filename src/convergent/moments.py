@@ -39,9 +39,22 @@ def block(a: np.ndarray, b: np.ndarray | None, generators: Sequence[np.random.Ge
     mean_a, centred_a = _centre(a, precision)
     mean_b, centred_b = (mean_a, centred_a) if b is None else _centre(b, precision)
     products = [_product(centred_a, centred_b)]
-    products += [_product(centred_a, generator.permutation(centred_b, axis=0)) for generator in generators]
+    products += [_product(centred_a, centred_b[displaced(len(centred_b), generator)]) for generator in generators]
     n = centred_a.size // a.shape[-1]
     return Moments(n, mean_a, mean_b, np.stack(products))
+
+
+def displaced(images: int, generator: np.random.Generator) -> np.ndarray:
+    """An order in which every image takes the place of another, one random cycle.
+
+    A plain permutation leaves one image in its place on average, and with it r divided by the images of a block.
+    """
+    if images < 2:
+        raise InputError("a chunk of one image cannot be permuted; record at least two images a chunk")
+    order = generator.permutation(images)
+    moved = np.empty(images, dtype=np.intp)
+    moved[order] = np.roll(order, 1)
+    return moved
 
 
 def gather(

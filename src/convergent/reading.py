@@ -1,19 +1,22 @@
-"""The table in words: one paragraph for each comparison, with no claim that its numbers do not carry.
+"""The table in words: one paragraph for each comparison and network, with no claim that its numbers do not carry.
 
-A difference counts where it exceeds two standard errors over seeds. A comparison that only serves as the null of
-another has no paragraph of its own.
+A difference counts where it lies beyond the 95 % interval of Student's t over seeds, each layer for itself. A
+comparison that only serves as the null of another has no paragraph of its own.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from scipy.special import stdtrit
 
 from convergent import tables
 
 TITLE = "Do independently trained networks learn the same representations?"
 FOOTNOTE = (
-    "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. "
+    "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
+    "is beyond the 95 % interval of Student's t, layers not corrected for one another. "
     "Every number, with its error and its nulls, is in the table *summary.csv*."
 )
 
@@ -28,44 +31,42 @@ def write(table: pd.DataFrame, comparisons: Sequence[Mapping[str, Any]]) -> str:
     """
     nulls = [comparison["untrained"] for comparison in comparisons]
     read = [comparison for comparison in comparisons if comparison["pairs"] not in nulls]
-    paragraphs = [_paragraph(table, comparison["name"], len(comparison["pairs"])) for comparison in read]
+    paragraphs = []
+    for comparison in read:
+        networks = Counter(tables.network_of(a) for a, _ in comparison["pairs"])
+        paragraphs += [_paragraph(table, comparison["name"], network, pairs) for network, pairs in networks.items()]
     return "\n\n".join([f"{TITLE}\n{'=' * len(TITLE)}", *paragraphs, FOOTNOTE]) + "\n"
 
 
-def _paragraph(table: pd.DataFrame, name: str, pairs: int) -> str:
-    sentences = [f"**{name}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of networks."]
-    matched = _means(table, name, "matching", "mean_r_one_to_one")
+def _paragraph(table: pd.DataFrame, name: str, network: str, pairs: int) -> str:
+    of = (table, name, network)
+    sentences = [f"**{name}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of {network}."]
+    matched = tables.means(*of, "matching", "mean_r_one_to_one")
     if matched:
         sentences.append(f"Matched one to one, units correlate by a mean r of {_range(matched, '.2f')}.")
         for kind, what in (
             ("untrained", "the same seeds untrained"),
             ("rotated", "B's axes turned at random in the space they span"),
         ):
-            excess = tables.excess(table, name, "matching", "mean_r_one_to_one", kind)
+            excess = tables.excess(*of, "matching", "mean_r_one_to_one", kind)
             if excess:
                 sentences.append(f"Against {what}, this is {_verdict(excess)}.")
-    single = _means(table, name, "sparse_prediction", "r2_best_single_ab")
-    sparse = _means(table, name, "sparse_prediction", "r2_one_standard_error_ab")
-    used = _means(table, name, "sparse_prediction", "n_nonzero_one_standard_error_ab")
+    single = tables.means(*of, "sparse_prediction", "r2_best_single_ab")
+    sparse = tables.means(*of, "sparse_prediction", "r2_one_standard_error_ab")
+    used = tables.means(*of, "sparse_prediction", "mean_nonzero_one_standard_error_ab")
     if sparse:
         sentences.append(
             f"On held-out images the best single unit of the other network explains {_range(single, '.0%')} of the "
             f"variance of a unit, a LASSO of {_range(used, '.0f')} units {_range(sparse, '.0%')}."
         )
-    clusters = tables.excess(table, name, "clustering", "share_clusters_with_both", "permuted_labels")
+    clusters = tables.excess(*of, "clustering", "share_clusters_with_both", "permuted_labels")
     if clusters:
-        share = _range(_means(table, name, "clustering", "share_clusters_with_both"), ".0%")
+        share = _range(tables.means(*of, "clustering", "share_clusters_with_both"), ".0%")
         sentences.append(
             f"Of the spectral clusters, {share} hold units of both networks; against permuted labels, "
             f"this is {_verdict(clusters)}."
         )
     return " ".join(sentences)
-
-
-def _means(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> dict[str, float]:
-    """Mean over pairs by layer, in order of depth."""
-    by_layer = tables.of_comparison(table, comparison, measure, statistic)
-    return {layer: float(rows["value"].iloc[0]) for layer, rows in by_layer.items()}
 
 
 def _range(means: Mapping[str, float], form: str) -> str:
@@ -81,11 +82,12 @@ def _range(means: Mapping[str, float], form: str) -> str:
     return f"{defined[least]:{form}} (``{least}``) to {defined[largest]:{form}} (``{largest}``){missing}"
 
 
-def _verdict(excess: Mapping[str, tuple[float, float]]) -> str:
+def _verdict(excess: Mapping[str, tuple[float, float, int]]) -> str:
     """Where a statistic lies above or below a null, and where the two cannot be told apart."""
     verdicts: dict[str, list[str]] = {"larger in": [], "smaller in": [], "not told apart in": []}
-    for layer, (mean, error) in excess.items():
-        verdict = "larger in" if mean > 2 * error else "smaller in" if -mean > 2 * error else "not told apart in"
+    for layer, (mean, error, seeds) in excess.items():
+        bound = stdtrit(seeds - 1, 0.975) * error
+        verdict = "larger in" if mean > bound else "smaller in" if -mean > bound else "not told apart in"
         shown = f"{mean:+.2f} ± {error:.2f}" if error == error else f"{mean:+.2f}, no error below three seeds"
         verdicts[verdict].append(f"``{layer}`` ({shown})")
     return ", ".join(f"{verdict} {', '.join(layers)}" for verdict, layers in verdicts.items() if layers)

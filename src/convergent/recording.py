@@ -118,7 +118,9 @@ def _template(
     shards = {}
     for layer, shape in shapes.items():
         image_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        chunk = largest_divisor(fold_size, CHUNK_BYTES // image_bytes)
+        # At least two images: the permuted null exchanges the images of a chunk.
+        least = min(d for d in range(2, fold_size + 1) if fold_size % d == 0)
+        chunk = largest_divisor(fold_size, max(CHUNK_BYTES // image_bytes, least))
         shard = chunk * largest_divisor(images // chunk, SHARD_BYTES // (chunk * image_bytes))
         array = group.create_array(
             f"{layer}/activation",

@@ -1,9 +1,9 @@
 """The tidy table of every result: one row a statistic and null.
 
-Columns: comparison, pair (a snapshot for statistics of one network; ``all`` for the mean over pairs), layer, measure,
-statistic, value, standard_error, null, null_kind. The standard error of one pair is over images; that of ``all`` is
-over seeds: the jackknife that leaves out one seed and all its pairs (NaN below three seeds). Counts and values
-without an error or a null leave the field empty.
+Columns: comparison, pair (a snapshot for statistics of one network; ``{network}-all`` for the mean over the pairs of a
+network), layer, measure, statistic, value, standard_error, null, null_kind. The standard error of one pair is over
+images; that of a mean is over seeds: the jackknife that leaves out one seed and all its pairs (from three seeds on).
+Where an error or a null is not defined the field is empty.
 """
 
 import itertools
@@ -13,13 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from convergent.folds import standard_error
 from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
-ALL = "all"
 KEY = ["comparison", "layer", "measure", "statistic", "null_kind"]
 
 
@@ -35,27 +33,33 @@ class Result:
 
 
 def summarise(results: Iterable[Result]) -> pd.DataFrame:
-    """The table of all results, with the mean over the pairs of each comparison."""
+    """The table of all results, with the mean over the pairs of each comparison and network."""
     table = pd.DataFrame(list(itertools.chain.from_iterable(rows(result) for result in results)), columns=COLUMNS)
-    return pd.concat([table, *(_over_pairs(group) for _, group in table.groupby(KEY, sort=False))], ignore_index=True)
+    grouped = table.groupby([table["pair"].map(network_of), *KEY], sort=False)
+    return pd.concat(
+        [table, *(_over_pairs(str(network), group) for (network, *_), group in grouped)], ignore_index=True
+    )
+
+
+def network_of(pair: str) -> str:
+    """The network of a pair or snapshot; the means over its pairs are ``{network}-all``."""
+    return re.split(r"-s\d+-", pair)[0]
 
 
 def rows(result: Result) -> Iterator[tuple[object, ...]]:
-    """The rows of one store, in order of layer, statistic and null."""
-    for layer, measured in result.store.layers.items():
-        nulls: dict[str, xr.DataArray] = {}
+    """The rows of one store, in order of layer, statistic and null; a null that is not defined has no row."""
+    for layer, dataset in result.store.layers.items():
+        measured = dataset[["summary", "summary_standard_error", "summary_null"]].load()
+        nulls = {}
         if result.untrained is not None:
-            nulls["untrained"] = result.untrained.layers[layer]["summary"]
-        nulls |= {
-            str(kind): measured["summary_null"].isel(null_kind=i) for i, kind in enumerate(measured["null_kind"].values)
-        }
-        for i, statistic in enumerate(measured["statistic"].values):
+            nulls["untrained"] = result.untrained.layers[layer]["summary"].values
+        nulls |= dict(zip(map(str, measured["null_kind"].values), measured["summary_null"].values, strict=True))
+        for i, statistic in enumerate(map(str, measured["statistic"].values)):
             value, error = float(measured["summary"][i]), float(measured["summary_standard_error"][i])
-            shared = (result.comparison, result.pair, layer, result.measure, str(statistic), value, error)
-            for kind, null in nulls.items():
-                yield (*shared, float(null[i]), kind)
-            if not nulls:
-                yield (*shared, np.nan, "")
+            shared = (result.comparison, result.pair, layer, result.measure, statistic, value, error)
+            defined = {kind: float(null[i]) for kind, null in nulls.items() if not np.isnan(null[i])}
+            for kind, null in defined.items() or [("", np.nan)]:
+                yield (*shared, null, kind)
 
 
 def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
@@ -76,34 +80,32 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
 
 
 def excess(
-    table: pd.DataFrame, comparison: str, measure: str, statistic: str, null_kind: str
-) -> dict[str, tuple[float, float]]:
-    """How far a statistic lies above a null, pair by pair: mean and standard error over seeds, by layer."""
-    chosen = table[
-        (table["comparison"] == comparison)
-        & (table["pair"] != ALL)
-        & (table["measure"] == measure)
-        & (table["statistic"] == statistic)
-        & (table["null_kind"] == null_kind)
-    ]
-    return {
-        str(layer): over_seeds(list(group["pair"]), (group["value"] - group["null"]).to_numpy())
-        for layer, group in chosen.groupby("layer", sort=False)
-    }
+    table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str, null_kind: str
+) -> dict[str, tuple[float, float, int]]:
+    """How far a statistic lies above a null, pair by pair, by layer: mean, standard error over seeds, seeds."""
+    chosen = _rows_of(table, comparison, measure, statistic)
+    chosen = chosen[chosen["pair"].str.startswith(f"{network}-s") & (chosen["null_kind"] == null_kind)]
+    found = {}
+    for layer, group in chosen.groupby("layer", sort=False):
+        seeds = set(re.findall(r"-s(\d+)-", " ".join(group["pair"])))
+        difference = (group["value"] - group["null"]).to_numpy()
+        found[str(layer)] = (*over_seeds(list(group["pair"]), difference), len(seeds))
+    return found
 
 
-def _over_pairs(group: pd.DataFrame) -> pd.DataFrame:
+def means(table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str) -> dict[str, float]:
+    """The mean over pairs of one statistic, by layer in order of depth."""
+    chosen = _rows_of(table, comparison, measure, statistic)
+    chosen = chosen[chosen["pair"] == f"{network}-all"]
+    return {str(layer): float(group["value"].iloc[0]) for layer, group in chosen.groupby("layer", sort=False)}
+
+
+def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> pd.DataFrame:
+    where = (table["comparison"] == comparison) & (table["measure"] == measure) & (table["statistic"] == statistic)
+    return table[where]
+
+
+def _over_pairs(network: str, group: pd.DataFrame) -> pd.DataFrame:
     mean, error = over_seeds(list(group["pair"]), group["value"].to_numpy())
     row = group.iloc[[0]].copy()
-    return row.assign(pair=ALL, value=mean, standard_error=error, null=group["null"].mean(skipna=False))
-
-
-def of_comparison(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> dict[str, pd.DataFrame]:
-    """The rows of the mean over pairs of one statistic, by layer in order of depth; their index is the kind of null."""
-    chosen = table[
-        (table["comparison"] == comparison)
-        & (table["pair"] == ALL)
-        & (table["measure"] == measure)
-        & (table["statistic"] == statistic)
-    ]
-    return {str(layer): group.set_index("null_kind") for layer, group in chosen.groupby("layer", sort=False)}
+    return row.assign(pair=f"{network}-all", value=mean, standard_error=error, null=group["null"].mean(skipna=False))

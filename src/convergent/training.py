@@ -10,32 +10,16 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from convergent.config import Training
 from convergent.data import Images
 from convergent.errors import InputError
-
-
-class Settings(Protocol):
-    """The training section of a recipe."""
-
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def momentum(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def schedule(self) -> str: ...
 
 
 @dataclass
@@ -57,7 +41,7 @@ def train(
     network: nn.Module,
     images: Images,
     held_out: Images,
-    settings: Settings,
+    settings: Training,
     seed: int,
     state: State | None = None,
     device: str = "cpu",
@@ -126,7 +110,7 @@ def train(
         yield State(epoch, _weights(network), deepcopy(optimiser.state_dict()), list(history))
 
 
-def learning_rate(settings: Settings, step: int, steps: int) -> float:
+def learning_rate(settings: Training, step: int, steps: int) -> float:
     """The learning rate of one step: constant, or falling to zero along half a cosine."""
     if settings.schedule == "constant":
         return settings.learning_rate

@@ -254,7 +254,7 @@ def test_sparse_prediction__agrees_with_an_explicit_cross_validation(
     for target in range(y.shape[1]):
         least = mean[:, target].argmin()
         allowed = np.flatnonzero(mean[:, target] <= mean[least, target] + standard[least, target])
-        assert found[f"alpha_min_{direction}"][target] == grid[least]
+        assert found[f"alpha_least_error_{direction}"][target] == grid[least]
         assert found[f"alpha_one_standard_error_{direction}"][target] == grid[allowed[0]]
 
 
@@ -283,28 +283,32 @@ def test_sparse_prediction__summary_is_over_units_and_its_error_over_folds(
 ) -> None:
     found = predict(pair(*data))
     for direction, (x, y) in {"ab": data, "ba": data[::-1]}.items():
-        chosen = {
-            "r2_min": found[f"alpha_min_{direction}"].values,
-            "r2_one_standard_error": found[f"alpha_one_standard_error_{direction}"].values,
-            "r2_least_squares": np.zeros(y.shape[1]),
-        }
-        fits: dict[str, Callable] = {
-            name: lambda p, t, alphas=alphas: np.vstack([lasso(p, t[:, [j]], a) for j, a in enumerate(alphas)])
-            for name, alphas in chosen.items()
-        }
-        for name, fit in (fits | {"r2_best_single": best_single}).items():
-            one = held_out(x, y, fit)
-            left_out = [
-                (1 - np.delete(one.error, k, axis=0).sum(axis=0) / np.delete(one.total, k, axis=0).sum(axis=0)).mean()
-                for k in range(K)
-            ]
-            error = np.sqrt((K - 1) / K * ((left_out - np.mean(left_out)) ** 2).sum())
-            assert named(found["summary"])[f"{name}_{direction}"] == pytest.approx(one.r2.mean(), abs=2 * ACCURACY)
-            assert named(found["summary_standard_error"])[f"{name}_{direction}"] == pytest.approx(
-                error, abs=2 * ACCURACY
-            )
+        paths = [held_out(x, y, lambda p, t, alpha=alpha: lasso(p, t, alpha)) for alpha in found["alpha"].values]
+        error, total = np.stack([path.error for path in paths], axis=1), paths[0].total  # [fold, alpha, target]
+        single, units = held_out(x, y, best_single), np.arange(y.shape[1])
+
+        def statistics(kept: list[int], error=error, total=total, single=single, units=units) -> dict[str, float]:
+            """The mean R² from some folds, with the penalties chosen on them."""
+            mean, spread = error[kept].mean(axis=0), error[kept].std(axis=0, ddof=1) / np.sqrt(len(kept))
+            low = mean.argmin(axis=0)
+            few = (mean <= mean[low, units] + spread[low, units]).argmax(axis=0)
+            errors = {
+                "r2_least_error": error[:, low, units],
+                "r2_one_standard_error": error[:, few, units],
+                "r2_best_single": single.error,
+                "r2_least_squares": error[:, -1],
+            }
+            return {name: (1 - e[kept].sum(0) / total[kept].sum(0)).mean() for name, e in errors.items()}
+
+        left_out = [statistics([i for i in range(K) if i != k]) for k in range(K)]
+        for name, value in statistics(list(range(K))).items():
+            values = np.array([one[name] for one in left_out])
+            expected = np.sqrt((K - 1) / K * ((values - values.mean()) ** 2).sum())
+            found_error = named(found["summary_standard_error"])[f"{name}_{direction}"]
+            assert named(found["summary"])[f"{name}_{direction}"] == pytest.approx(value, abs=2 * ACCURACY)
+            assert found_error == pytest.approx(expected, abs=2 * ACCURACY)
         used = np.count_nonzero(found[f"coefficient_{direction}"].transpose(..., f"unit_{direction[0]}"), axis=1).mean()
-        assert named(found["summary"])[f"n_nonzero_one_standard_error_{direction}"] == used
+        assert named(found["summary"])[f"mean_nonzero_one_standard_error_{direction}"] == used
 
 
 def test_sparse_prediction__exchanged_exchanges_the_directions(
@@ -330,7 +334,7 @@ def test_sparse_prediction__follows_permuted_and_scaled_units(
 def test_sparse_prediction__of_identical_networks(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:
     found = predict(pair(data[0], data[0]))
     alpha = np.minimum(found["alpha"], 1)
-    for name in ("r2_best_single_ab", "r2_least_squares_ab", "r2_min_ba"):
+    for name in ("r2_best_single_ab", "r2_least_squares_ab", "r2_least_error_ba"):
         assert named(found["summary"])[name] == pytest.approx(1)
     np.testing.assert_allclose(found["loss_ab"], (alpha**2 / 2).broadcast_like(found["loss_ab"]), atol=ACCURACY)
     between = (alpha > 0) & (alpha < 1 - 1e-9)
@@ -343,7 +347,7 @@ def test_sparse_prediction__leaves_dead_units_out(
 ) -> None:
     x, y = np.where(np.arange(5) == 1, value, data[0]), np.where(np.arange(3) == 2, value, data[1])
     found = predict(pair(x, y))
-    for name in ("loss", "r2", "n_nonzero", "gap", "alpha_min", "alpha_one_standard_error", "r2_best_single"):
+    for name in ("loss", "r2", "n_nonzero", "gap", "alpha_least_error", "alpha_one_standard_error", "r2_best_single"):
         dead = np.broadcast_to([False, False, True], found[f"{name}_ab"].shape)
         np.testing.assert_array_equal(np.isnan(found[f"{name}_ab"]), dead)
     assert not found["coefficient_ab"].sel(unit_a=1).any()
@@ -404,11 +408,11 @@ def test_sparse_prediction__with_a_dead_network(
     assert np.isnan(found["r2_ba"]).all() == (alive_a == 0)
     assert not found["coefficient_ab"].any()
     values = named(found["summary"])
-    assert np.isnan(values["r2_min_ab"]) == (alive_b == 0)
+    assert np.isnan(values["r2_least_error_ab"]) == (alive_b == 0)
     if alive_b:  # predicted by the mean of other folds
         expected = held_out(data[0] * 0, data[1], lambda p, t: np.zeros((3, 5))).r2.mean()
         assert values["r2_least_squares_ab"] == values["r2_best_single_ab"] == pytest.approx(expected)
-        assert values["n_nonzero_one_standard_error_ab"] == 0
+        assert values["mean_nonzero_one_standard_error_ab"] == 0
 
 
 def test_sparse_prediction__keeps_labels(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:

@@ -92,7 +92,7 @@ def test_summary__is_tidy_and_its_untrained_null_is_the_untrained_value(finished
     untrained = matched[(matched["comparison"] == "untrained") & (matched["null_kind"] == "rotated")].set_index("pair")
     for pair, null in trained["null"].items():
         assert null == pytest.approx(untrained["value"][str(pair).replace("final", "init")])
-    assert trained["value"]["all"] == pytest.approx(trained["value"].drop("all").mean())
+    assert trained["value"]["small-all"] == pytest.approx(trained["value"].drop("small-all").mean())
     assert (trained["standard_error"] > 0).all()
 
 
@@ -101,8 +101,8 @@ def test_report__shows_the_reading_and_every_figure(finished: Project) -> None:
     page = (finished.root / "results" / "report.html").read_text()
     reading = (finished.root / "results" / "tables" / "reading.rst").read_text()
     assert reading.splitlines()[0] in page
-    assert "6 pairs of networks" in page
-    figures = sorted((finished.root / "results" / "figures").glob("*/*.png"))
+    assert "6 pairs of small" in page
+    figures = sorted((finished.root / "results" / "figures").glob("*/*/*.png"))
     assert len(figures) == 12
     assert all(path.with_suffix(".pdf").is_file() and path.name in page for path in figures)
 

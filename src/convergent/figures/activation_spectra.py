@@ -26,7 +26,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
                     label=name if i == 0 else None,
                 )
         axis.set_xlabel("unit, sorted")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
     axes[0][0].set_ylabel("mean activation")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
     return figure

@@ -31,7 +31,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
                 axis.errorbar(x, values, errors, color=colour, marker=marker, markersize=4, linewidth=0.9, label=label)
         axis.set_xticks(x, layers, rotation=30, ha="right")
         axis.set_title(name)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
     figure.axes[0].set_ylabel("mean r of matched units")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     return figure

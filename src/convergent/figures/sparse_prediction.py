@@ -30,7 +30,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
                         label,
                     )
         axes[0][column].axhline(0.5, color="black", linewidth=0.6, linestyle=":")
-        axes[0][column].set_ylim(0, 0.6)
+        axes[0][column].set_ylim(0, max(0.6, axes[0][column].get_ylim()[1]))
         axes[1][column].set_xlabel("penalty α")
     axes[0][0].set_ylabel("held-out loss, ½·MSE")
     axes[1][0].set_ylabel("predictors used")

@@ -74,7 +74,9 @@ def clustering(
     value = _summarise(joint, labels[0], net, k)
     value[-1] = _stability(labels[:, connected])
     permuted = [_summarise(joint, _permuted(labels[0], connected, generator), net, k) for _ in range(repeats)]
-    result = summary(STATISTICS, value, None, {"permuted_labels": np.mean(permuted, axis=0)})
+    null = np.mean(permuted, axis=0)
+    null[:3] = np.nan  # the same by construction
+    result = summary(STATISTICS, value, None, {"permuted_labels": null})
     result = result.merge(_clusters(joint, labels[0], net, k)).merge(_tree(coefficient, whole.live_a, whole.live_b))
     result["label_a"] = ("unit_a", labels[0][net == NET_A], {"long_name": "spectral cluster; −1: dead or isolated"})
     result["label_b"] = ("unit_b", labels[0][net == NET_B], {"long_name": "spectral cluster; −1: dead or isolated"})
@@ -132,7 +134,8 @@ def _tree(coefficient: xr.DataArray, live_a: np.ndarray, live_b: np.ndarray) -> 
             "leaf_net": ("leaf", net, {"long_name": "0: unit of A, 1: unit of B"}),
             "leaf_unit": ("leaf", unit, {"long_name": "unit"}),
             "leaf_order": ("leaf", order, {"long_name": "leaves from left to right"}),
-        }
+        },
+        {"column": np.array(["left", "right", "distance", "size"], dtype=np.dtypes.StringDType())},
     )
 
 

@@ -31,10 +31,12 @@ def correlation(moments: xr.Dataset) -> xr.Dataset:
     whole = folds.total(moments)
     permuted = [folds.total(moments, replicate) for replicate in range(moments.sizes["replicate"])]
     null = np.mean([_summary(pair) for pair in permuted], axis=0)
+    error = folds.jackknife(moments, whole, _summary)
+    error[:2] = null[:2] = np.nan  # counts have no standard error, and no null
     between = ("unit_a", "unit_b")
     return xr.merge(
         [
-            summary(STATISTICS, _summary(whole), folds.jackknife(moments, whole, _summary), {"permuted": null}),
+            summary(STATISTICS, _summary(whole), error, {"permuted": null}),
             xr.Dataset(
                 {
                     "r": (between, folds.correlation(whole), {"long_name": "Pearson correlation"}),
@@ -59,7 +61,12 @@ def correlation(moments: xr.Dataset) -> xr.Dataset:
                         {"long_name": "correlation within B"},
                     ),
                 },
-                {"unit_a": moments["unit_a"].values, "unit_b": moments["unit_b"].values},
+                {
+                    "unit_a": moments["unit_a"].values,
+                    "unit_b": moments["unit_b"].values,
+                    "unit_a_other": moments["unit_a"].values,
+                    "unit_b_other": moments["unit_b"].values,
+                },
             ),
         ]
     )

@@ -3,7 +3,8 @@
 semi-matching: every unit takes the partner of highest r in the other network, many to one.
 one-to-one: the assignment that maximises Σ r (maximum-weight bipartite matching).
 
-Signed r; dead units stay unmatched (partner −1, r NaN). Means and shares run over the live units of the row net.
+Signed r; dead units stay unmatched (partner −1, r NaN). Means and shares run over the live units of the row net,
+the mean one to one over the pairs that are matched. Means have a standard error; counts and shares do not.
 Source: Li et al. 2016 (arXiv 1511.07543), section 3.
 """
 
@@ -58,6 +59,10 @@ def matching(moments: xr.Dataset, *, rotations: int, generator: np.random.Genera
     value = summarise(r)
     value[:2] = whole.live_a.sum(), whole.live_b.sum()  # r is NaN throughout where the other network is dead
     error = folds.jackknife(moments, whole, lambda pair: summarise(folds.correlation(pair)))
+    # The jackknife fails for counts and shares, which jump where a best partner or a threshold changes.
+    error[[not name.startswith("mean_") for name in STATISTICS]] = np.nan
+    for null in nulls.values():
+        null[:2] = np.nan  # live units are the same by construction
     result = summary(STATISTICS, value, error, nulls)
     spread = {"long_name": "standard deviation of the statistic between rotations"}
     result["rotated_standard_deviation"] = ("statistic", rotated.std(axis=0, ddof=1), spread)

@@ -23,9 +23,9 @@ LARGEST_GAP = 1e-6  # duality gap, on the scale where predicting nothing costs �
 TOLERANCE, MAX_SWEEPS = 5e-7, 5000
 ZERO_EIGENVALUE = 1e-10  # share of the largest eigenvalue of R below which a direction is rounding
 PER_DIRECTION = (
-    "r2_min",
+    "r2_least_error",
     "r2_one_standard_error",
-    "n_nonzero_one_standard_error",
+    "mean_nonzero_one_standard_error",
     "r2_best_single",
     "r2_least_squares",
 )
@@ -45,9 +45,10 @@ def sparse_prediction(moments: xr.Dataset, *, alphas: int, smallest: float) -> x
     -------
     for each direction, ``ab`` (units of B from A) and ``ba``, with target ``unit_b`` or ``unit_a``:
     ``loss_{d}[alpha, target]`` on the whole probe, 0–½; ``r2_{d}[alpha, target]`` held out, ≤ 1;
-    ``n_nonzero_{d}[alpha, target]``; ``gap_{d}[alpha, target]``, the duality gap; ``alpha_min_{d}[target]`` and
-    ``alpha_one_standard_error_{d}[target]``, the penalties of the least held-out error and the largest within one
-    standard error of it; ``coefficient_{d}[target, predictor]`` at the latter, in standardised units;
+    ``n_nonzero_{d}[alpha, target]``; ``gap_{d}[alpha, target]``, the duality gap; ``alpha_least_error_{d}[target]`` and
+    ``alpha_one_standard_error_{d}[target]``, the penalties of the least held-out error (chosen on the folds that it is
+    scored on: its R² is optimistic) and the largest within one standard error of it;
+    ``coefficient_{d}[target, predictor]`` at the latter, in standardised units;
     ``r2_best_single_{d}[target]``, held out; and the summary over live units
 
     Raises
@@ -58,7 +59,7 @@ def sparse_prediction(moments: xr.Dataset, *, alphas: int, smallest: float) -> x
     # One pass over the folds serves both directions.
     grid = penalties(folds.correlation(whole), alphas, smallest)
     names = {"ab": ("unit_b", "unit_a"), "ba": ("unit_a", "unit_b")}
-    training = [(rest, part) for rest, part in folds.leave_one_out(moments, whole)]
+    training = list(folds.leave_one_out(moments, whole))
     values, errors, results = [], [], []
     for direction, (target, predictor) in names.items():
         turned = [(rest, part) if direction == "ab" else (rest.exchanged, part.exchanged) for rest, part in training]
@@ -174,35 +175,30 @@ def _direction(
     explained = np.einsum("ktp,pt->kt", coefficients, between)
     loss = 0.5 - explained + np.einsum("ktp,ktp->kt", coefficients, coefficients @ within) / 2
 
-    fits = [_fit(rest, grid)[0] for rest, _ in training]
-    singles = [_best_single(rest) for rest, _ in training]
-    squared = np.stack([_squared_error(w, rest, part) for w, (rest, part) in zip(fits, training, strict=True)])
-    single = np.stack(
-        [_squared_error(w[None], rest, part)[0] for w, (rest, part) in zip(singles, training, strict=True)]
-    )
+    # The paths of one fold at a time: [alpha, target, predictor] is the largest array here.
+    squared = np.stack([_squared_error(_fit(rest, grid)[0], rest, part) for rest, part in training])
+    single = np.stack([_squared_error(_best_single(rest), rest, part) for rest, part in training])
     spread = np.stack([_total_squares(rest, part) for rest, part in training])  # [fold, target]
+    lives = np.stack([rest.live_b for rest, _ in training])
 
-    r2 = np.where(live, 1 - squared.sum(axis=0) / np.where(live, spread.sum(axis=0), 1), np.nan)
-    r2_single = np.where(live, 1 - single.sum(axis=0) / np.where(live, spread.sum(axis=0), 1), np.nan)
-    least, sparse = choose(squared / np.array([part.a.n for _, part in training])[:, None, None])
+    scale = np.where(live, spread.sum(axis=0), 1)
+    r2 = np.where(live, 1 - squared.sum(axis=0) / scale, np.nan)
+    r2_single = np.where(live, 1 - single.sum(axis=0) / scale, np.nan)
+    mean_squared = squared / np.array([part.a.n for _, part in training])[:, None, None]
+    least, sparse = choose(mean_squared)
     units = np.arange(len(live))
     nonzero = np.count_nonzero(coefficients, axis=2).astype(np.float64)
     nonzero[:, ~live], loss[:, ~live], gaps[:, ~live] = np.nan, np.nan, np.nan
     by_alpha = ("alpha", target)
 
-    def mean_r2(error: Array, kept: np.ndarray) -> float:
-        """Mean over live units of held-out R² pooled over some folds."""
-        return (
-            float((1 - error[kept][:, live].sum(axis=0) / spread[kept][:, live].sum(axis=0)).mean())
-            if live.any()
-            else np.nan
-        )
-
-    def summarise(kept: np.ndarray) -> Array:
-        """The summary from some folds, at the penalties chosen on all; predictors are counted on the whole."""
-        used = nonzero[sparse, units][live].mean() if live.any() and len(kept) == len(training) else np.nan
-        chosen = (squared[:, least, units], squared[:, sparse, units], None, single, squared[:, -1])
-        return np.array([used if error is None else mean_r2(error, kept) for error in chosen])
+    def summarise(kept: np.ndarray, alive: np.ndarray) -> Array:
+        """Means over units of held-out R² pooled over some folds, at the penalties chosen on them."""
+        low, few = choose(mean_squared[kept])
+        errors = (squared[:, low, units], squared[:, few, units], single, squared[:, -1])
+        ratios = [error[kept][:, alive].sum(axis=0) / spread[kept][:, alive].sum(axis=0) for error in errors]
+        lower, upper, one, every = (1 - ratio.mean() if alive.any() else np.nan for ratio in ratios)
+        used = nonzero[few, units][alive].mean() if alive.any() and len(kept) == len(training) else np.nan
+        return np.array([lower, upper, used, one, every])
 
     every = np.arange(len(training))
     return (
@@ -212,7 +208,7 @@ def _direction(
                 "r2": (by_alpha, r2, {"long_name": "held-out R²"}),
                 "n_nonzero": (by_alpha, nonzero, {"long_name": "predictors with a coefficient that is not zero"}),
                 "gap": (by_alpha, gaps, {"long_name": "duality gap"}),
-                "alpha_min": (
+                "alpha_least_error": (
                     target,
                     np.where(live, grid[least], np.nan),
                     {"long_name": "penalty of the least held-out error"},
@@ -234,8 +230,9 @@ def _direction(
                 ),
             }
         ),
-        summarise(every),
-        folds.standard_error(summarise(every[every != k]) for k in every),
+        summarise(every, live),
+        # A unit that lives in the left-out fold alone is dead in the others.
+        folds.standard_error(summarise(every[every != k], live & lives[k]) for k in every),
     )
 
 
@@ -247,7 +244,7 @@ def choose(error: Array) -> tuple[np.ndarray, np.ndarray]:
     error : mean squared error, [fold, alpha, target], alpha from large to small
     """
     mean = error.mean(axis=0)
-    standard = error.std(axis=0, ddof=1) / np.sqrt(len(error))
+    standard = error.std(axis=0, ddof=1) / np.sqrt(len(error)) if len(error) > 1 else np.zeros_like(mean)
     least = mean.argmin(axis=0)
     targets = np.arange(error.shape[2])
     bound = mean[least, targets] + standard[least, targets]

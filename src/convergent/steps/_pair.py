@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(
     step: str,
-    measured: Callable[[str, xr.Dataset], xr.Dataset],
+    measured: Callable[[str, xr.Dataset, np.random.Generator], xr.Dataset],
     *,
     title: str,
     references: str,
@@ -40,7 +40,8 @@ def measure(
     Parameters
     ----------
     step : its name
-    measured : layer, moments of the pair → dataset of the measure
+    measured : layer, moments of the pair, random numbers → dataset of the measure; the random numbers are the same
+        whenever a result is made, and others for every pair and layer
     title, references, settings : for the attributes of the store
     a, b, between : the stores of moments
     output : the store to write
@@ -56,13 +57,16 @@ def measure(
         joined = moments.joined(within_a.layers[layer], within_b.layers[layer], dataset)
         if joined.nbytes <= IN_MEMORY:
             joined.load()
-        layers[layer] = measured(layer, joined).assign_attrs(spatial=dataset.attrs["spatial"])
+        generator = np.random.default_rng(
+            [*f"{pair.attributes['snapshot_a']}--{pair.attributes['snapshot_b']}".encode(), *layer.encode()]
+        )
+        samples = {
+            "spatial": dataset.attrs["spatial"],
+            "precision": dataset.attrs["precision"],
+            "n": int(dataset["n"].sum()),
+        }
+        layers[layer] = measured(layer, joined, generator).assign_attrs(samples)
     attributes = store.stamp(
         title, step, settings, references=references, **{name: pair.attributes[name] for name in INHERITED}
     )
     store.save(layers, output, "measure", attributes)
-
-
-def generator(output: Path, layer: str) -> np.random.Generator:
-    """Random numbers of one result: the same whenever it is made, others for every pair and layer."""
-    return np.random.default_rng([*output.stem.encode(), *layer.encode()])

@@ -18,19 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(*, settings: Clustering, sparse_prediction: Path, output: Path, **stores: Path) -> None:
+def run(*, settings: Clustering, sparse_prediction: Path, **stores: Path) -> None:
     predicted = store.read(sparse_prediction, "measure")
     _pair.measure(
         "clustering",
-        lambda layer, moments: clustering(
+        lambda layer, moments, generator: clustering(
             moments,
             predicted.layers[layer]["coefficient_ab"],
-            generator=_pair.generator(output, layer),
+            generator=generator,
             **asdict(settings),
         ),
         title="Clusters of units of A and B together",
         references="Li et al. 2016, arXiv 1511.07543, section 4; Ng, Jordan, Weiss 2001",
         settings=asdict(settings),
-        output=output,
         **stores,
     )

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(**stores: Path) -> None:
     _pair.measure(
         "correlation",
-        lambda layer, moments: correlation(moments),
+        lambda layer, moments, generator: correlation(moments),
         title="Pearson correlation of all units of A with all units of B, and within each",
         references="Li et al. 2016, arXiv 1511.07543, section 2",
         settings={},

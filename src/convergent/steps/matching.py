@@ -16,15 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(*, settings: Matching, output: Path, **stores: Path) -> None:
+def run(*, settings: Matching, **stores: Path) -> None:
     _pair.measure(
         "matching",
-        lambda layer, moments: matching(
-            moments, rotations=settings.rotations, generator=_pair.generator(output, layer)
-        ),
+        lambda layer, moments, generator: matching(moments, rotations=settings.rotations, generator=generator),
         title="Matching of the units of A and B by signed correlation",
         references="Li et al. 2016, arXiv 1511.07543, section 3",
         settings=asdict(settings),
-        output=output,
         **stores,
     )

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def run(
     pooled: Path,
 ) -> None:
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = False  # float32 means float32
     graph = json.loads(inspected.read_text(encoding="utf-8"))
     check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
     shapes = {layer: graph["nodes"][layer] for layer in (graph["relu"] if layers == "all" else layers)}
@@ -72,7 +74,7 @@ def run(
     attributes = store.stamp(
         f"Activations of {snapshot}",
         "record",
-        {"dtype": settings.dtype},
+        asdict(settings),
         snapshot=snapshot,
         seed=trained["seed"],
         stage=stage,
@@ -80,7 +82,7 @@ def run(
         probe_fingerprint=found,
         probe_seed=chosen.attributes["probe_seed"],
         data=recipe.data,
-        held_out_accuracy=trained["held_out_accuracy"] if stage == "final" else float("nan"),
+        **({"held_out_accuracy": trained["held_out_accuracy"]} if stage == "final" else {}),
     )
     batches = (images.normalised(batch) for batch in indices.split(settings.batch))
     extractor = networks.extractor(network, list(shapes))

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(*, settings: SparsePrediction, **stores: Path) -> None:
     _pair.measure(
         "sparse_prediction",
-        lambda layer, moments: sparse_prediction(moments, alphas=settings.alphas, smallest=settings.smallest),
+        lambda layer, moments, generator: sparse_prediction(
+            moments, alphas=settings.alphas, smallest=settings.smallest
+        ),
         title="LASSO prediction of every unit from the units of the other network",
         references="Li et al. 2016, arXiv 1511.07543, section 4",
         settings=asdict(settings),

@@ -38,9 +38,10 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
         )
     torch.set_num_threads(settings.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms need on a GPU
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    # On a GPU some layers know no deterministic algorithm; a warning says which.
+    torch.use_deterministic_algorithms(True, warn_only=device == "cuda")
+    torch.backends.cudnn.benchmark = False
 
     # What the weights depend on; a part begun with anything else is thrown away.
     identity = {
@@ -72,7 +73,7 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
 def _resume(part: Path, identity: str) -> training.State | None:
     """The state of a training that was interrupted, if it was this one."""
     if (part / CHECKPOINT).is_file():
-        content = torch.load(part / CHECKPOINT, weights_only=True)
+        content = torch.load(part / CHECKPOINT, weights_only=True, map_location="cpu")
         if content.pop("identity") == identity:
             print(f"going on after epoch {content['epoch']}")
             return training.State(**content)
