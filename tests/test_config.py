@@ -41,18 +41,18 @@ EXPERIMENT_FAULTS = [
     ("seeds", ABSENT, "configuration: the key 'seeds' is missing"),
     ("probe.folds", ABSENT, "configuration: probe: the key 'folds' is missing"),
     ("comparisons.1.name", ABSENT, "configuration: comparisons[1]: the key 'name' is missing"),
-    ("seeds", 4, "configuration: seeds: 4 is not of type array"),
-    ("probe", None, "configuration: probe: None is not of type object"),
-    ("recording", "float32", "configuration: recording: 'float32' is not of type object"),
-    ("comparisons.0", "final", "configuration: comparisons[0]: 'final' is not of type object"),
-    ("networks", "digits_cnn", "configuration: networks: 'digits_cnn' is not of type array"),
-    ("networks", [1], "configuration: networks[0]: 1 is not of type string"),
-    ("name", 5, "configuration: name: 5 is not of type string or null"),
-    ("probe.images", "500", "configuration: probe.images: '500' is not of type integer"),
-    ("probe.images", 4.0, "configuration: probe.images: 4.0 is not of type integer"),
-    ("probe.images", True, "configuration: probe.images: True is not of type integer"),
-    ("seeds", [0, True], "configuration: seeds[1]: True is not of type integer"),
-    ("clustering.threshold", True, "configuration: clustering.threshold: True is not of type number"),
+    ("seeds", 4, "configuration: seeds: 4 is no list"),
+    ("probe", None, "configuration: probe: None is no mapping"),
+    ("recording", "float32", "configuration: recording: 'float32' is no mapping"),
+    ("comparisons.0", "final", "configuration: comparisons[0]: 'final' is no mapping"),
+    ("networks", "digits_cnn", "configuration: networks: 'digits_cnn' is no list"),
+    ("networks", [1], "configuration: networks[0]: 1 is no text"),
+    ("name", 5, "configuration: name: 5 is no text or nothing"),
+    ("probe.images", "500", "configuration: probe.images: '500' is no whole number"),
+    ("probe.images", 4.0, "configuration: probe.images: 4.0 is no whole number"),
+    ("probe.images", True, "configuration: probe.images: True is no whole number"),
+    ("seeds", [0, True], "configuration: seeds[1]: True is no whole number"),
+    ("clustering.threshold", True, "configuration: clustering.threshold: True is no number"),
     ("sparse_prediction.smallest", "1e-3", "configuration: sparse_prediction.smallest: '1e-3' … write 1.0e-3"),
     ("sparse_prediction.smallest", "1E-3", "configuration: sparse_prediction.smallest: '1E-3' … write 1.0"),
     ("clustering.units_per_cluster", NAN, "configuration: clustering.units_per_cluster: nan"),
@@ -76,6 +76,8 @@ EXPERIMENT_FAULTS = [
     ("comparisons", [{"name": "a", "stage": "init"}] * 2, "configuration: comparisons[1].name: 'a' stands twice"),
     ("comparisons.0.untrained", "untraned", "comparisons[0].untrained: no comparison 'untraned'; … mean untrained?"),
     ("comparisons.0.untrained", "trained", "comparisons[0].untrained: 'trained' cannot be its own null"),
+    ("comparisons.1.stage", "final", "comparisons[0].untrained: 'untrained' is of stage final, not init"),
+    ("name", "training", "configuration: name: training is a folder of results already; choose another name"),
     ("comparisons.0.stage", "Final", "comparisons[0].stage: 'Final' may hold only lower-case letters, digits and _"),
     ("comparisons.0.stage", "epoch3", "comparisons[0].stage: …digits_cnn.yaml keeps no stage 'epoch3'; … init, final"),
     ("comparisons.0.stage", "finall", "comparisons[0].stage: … keeps no stage 'finall'; … did you mean final?"),
@@ -102,7 +104,7 @@ EXPERIMENT_FAULTS = [
     ("measures", ["clustering"], "configuration: measures: clustering reads sparse_prediction; add it to the list"),
     ("layers", "relu", "configuration: layers: 'relu' … all"),
     ("layers", ["conv1"], "configuration: layers: ['conv1'] … all"),
-    ("layers", {"digits_cnn": "conv1"}, "configuration: layers.digits_cnn: 'conv1' is not of type array"),
+    ("layers", {"digits_cnn": "conv1"}, "configuration: layers.digits_cnn: 'conv1' is no list"),
     ("layers", {"digits_cnn": []}, "configuration: layers.digits_cnn: 0 given, at least 1 needed"),
     ("layers", {"digits_cnn": ["fc1", "fc1"]}, "configuration: layers.digits_cnn: 'fc1' stands twice"),
     ("layers", {"digit_cnn": ["fc1"]}, "layers: no network 'digit_cnn' in networks: digits_cnn; did you mean digits_"),
@@ -116,17 +118,17 @@ RECIPE_FAULTS = [
     ("training.thread", 1, "training: unknown key 'thread'; … did you mean threads?"),
     ("data", ABSENT, "the key 'data' is missing"),
     ("training.epochs", ABSENT, "training: the key 'epochs' is missing"),
-    ("training.epochs", 2.0, "training.epochs: 2.0 is not of type integer"),
+    ("training.epochs", 2.0, "training.epochs: 2.0 is no whole number"),
     ("training.learning_rate", 0, "training.learning_rate: 0 is not above 0"),
     ("training.learning_rate", NAN, "training.learning_rate: nan"),
     ("training.learning_rate", INFINITY, "training.learning_rate: inf"),
     ("training.momentum", 1, "training.momentum: 1 is not below 1"),
-    ("training.weight_decay", "5e-4", "training.weight_decay: '5e-4' is not of type number; … write 5.0e-4"),
-    ("training.weight_decay", "lots", "training.weight_decay: 'lots' is not of type number"),
+    ("training.weight_decay", "5e-4", "training.weight_decay: '5e-4' is no number; … write 5.0e-4"),
+    ("training.weight_decay", "lots", "training.weight_decay: 'lots' is no number"),
     ("training.schedule", "cosin", "training.schedule: 'cosin' is none of cosine, constant; did you mean cosine?"),
     ("training.threads", 0, "training.threads: 0 is below 1"),
-    ("architecture", "resnet18", "architecture: 'resnet18' is not of type object"),
-    ("architecture.arguments", [1], "architecture.arguments: [1] is not of type object"),
+    ("architecture", "resnet18", "architecture: 'resnet18' is no mapping"),
+    ("architecture.arguments", [1], "architecture.arguments: [1] is no mapping"),
     ("architecture.file", "nets/mine.py", "architecture.file: there is no file …/nets/mine.py"),
     ("architecture.file", "n" * 300, "architecture.file"),
     ("stages", [], "stages: 0 given, at least 1 needed"),
@@ -206,9 +208,9 @@ def test_load__tells_a_fault_of_a_recipe_in_one_line(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "None is not of type object"),
-        (b"[data, digits]", "['data', 'digits'] is not of type object"),
-        (b"digits", "'digits' is not of type object"),
+        (b"", "None is no mapping"),
+        (b"[data, digits]", "['data', 'digits'] is no mapping"),
+        (b"digits", "'digits' is no mapping"),
         (b"data: [", "not YAML: … line 1, column 8"),
         (b"data: digits\n\tstages: [init]", "not YAML: … line 2, column 1"),
         (b"data: \xff", "not YAML"),
@@ -224,7 +226,7 @@ def test_load_recipe__tells_a_file_that_is_no_recipe_in_one_line(network: Path, 
 
 @pytest.mark.parametrize("content", [None, [], ["networks"], "networks", 1])
 def test_load__refuses_an_experiment_that_is_no_mapping(root: Path, content: object) -> None:
-    assert says(refusal(content, root), "configuration: … is not of type object")
+    assert says(refusal(content, root), "configuration: … is no mapping")
 
 
 @pytest.mark.parametrize("section", ["training", "probe"])
@@ -274,10 +276,15 @@ def test_load__accepts_a_folder_of_images(
     root: Path, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONVERGENT_DATA", str(tmp_path))
-    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "test" / "face").mkdir(parents=True)
+    for i in range(20):
+        (tmp_path / "faces" / "test" / "face" / f"{i}.png").touch()
     network.write_text(yaml.safe_dump(RECIPE | {"data": "faces", "image_size": 32}), encoding="utf-8")
-    _, recipes = config.load(DEFAULT | {"networks": ["mine"]}, root)
+    experiment = DEFAULT | {"networks": ["mine"], "probe": {"images": 20, "folds": 10, "seed": 0}}
+    _, recipes = config.load(experiment, root)
     assert recipes["mine"].image_size == 32
+    with pytest.raises(InputError, match=r"probe\.images: 30 is more than the 20 held-out images of faces"):
+        config.load(experiment | {"probe": {"images": 30, "folds": 10, "seed": 0}}, root)
 
 
 @pytest.mark.parametrize(

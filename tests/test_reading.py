@@ -143,9 +143,9 @@ def test_write__judges_layer_by_layer() -> None:
     ) in text
 
 
-def test_write__tells_nothing_apart_below_three_seeds() -> None:
+def test_write__judges_nothing_below_three_seeds() -> None:
     text = written(matched(conv1=[0.9]), PAIRS[:1], untrained=0.1)
-    assert "this is not told apart in ``conv1`` (+0.80, no error below three seeds)." in text
+    assert "this is untested, for want of a standard error over at least three seeds, in ``conv1`` (+0.80)." in text
 
 
 def test_write__without_a_null_gives_no_verdict() -> None:

@@ -25,6 +25,21 @@ from convergent.errors import InputError
 NAME = r"^[a-z0-9_]+(?!\n)$"  # `$` alone accepts a line break at the end
 Measure = Literal["statistics", "correlation", "matching", "sparse_prediction", "clustering"]
 # Held-out images of each data set, where no folder has to be asked; data.py has the same number.
+FOLDERS = {
+    *[
+        "activations",
+        "benchmarks",
+        "figures",
+        "logs",
+        "measures",
+        "moments",
+        "networks",
+        "pooled",
+        "probe",
+        "tables",
+        "training",
+    ]
+}
 HELD_OUT = {"digits": 500, "cifar10": 10_000}
 
 
@@ -42,7 +57,9 @@ class Probe:
 
 @dataclass(frozen=True)
 class Recording:
-    dtype: Literal["float16", "float32"] = key("type of the stored activations")
+    dtype: Literal["float16", "float32"] = key(
+        "type of the stored activations; float16 is refused where over 0.1 % of a layer's non-zero values are too small"
+    )
     batch: int = key("images in one forward pass", minimum=1)
 
 
@@ -159,8 +176,8 @@ def load(config: Mapping[str, Any], root: Path) -> "tuple[Experiment, dict[str, 
             )
         _check_stages(experiment, recipe, where)
         _check_files(recipe, where, root)
-        held_out = HELD_OUT.get(recipe.data)
-        if held_out is not None and experiment.probe.images > held_out:
+        held_out = _held_out(recipe.data)
+        if experiment.probe.images > held_out:
             raise InputError(
                 f"configuration: probe.images: {experiment.probe.images} is more than the {held_out} held-out images "
                 f"of {recipe.data}"
@@ -266,6 +283,8 @@ def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str
 
 def _check_experiment(experiment: Experiment) -> None:
     probe, names = experiment.probe, [comparison.name for comparison in experiment.comparisons]
+    if experiment.name in FOLDERS:
+        raise InputError(f"configuration: name: {experiment.name} is a folder of results already; choose another name")
     if probe.images % probe.folds:
         raise InputError(
             f"configuration: probe: {probe.images} images do not divide into {probe.folds} equal folds of at least "
@@ -308,6 +327,14 @@ def _check_stages(experiment: Experiment, recipe: Recipe, where: str) -> None:
                 f"configuration: comparisons[{i}].stage: {where} keeps no stage {comparison.stage!r}; it keeps "
                 f"{_listed(recipe.stages)}{_closest(comparison.stage, recipe.stages)}"
             )
+
+
+def _held_out(data: str) -> int:
+    """Held-out images of a data set, of a folder at most its files."""
+    root = data_root()
+    if data in HELD_OUT or root is None:
+        return HELD_OUT[data]
+    return sum(1 for _ in (root / data / "test").glob("*/*"))
 
 
 def _check_files(recipe: Recipe, where: str, root: Path) -> None:
@@ -385,6 +412,18 @@ def _construct(annotation: Any, content: Any) -> Any:
     return content
 
 
+# What YAML calls the types of JSON schema.
+WORDS = {
+    "array": "list",
+    "boolean": "true or false",
+    "integer": "whole number",
+    "null": "nothing",
+    "number": "number",
+    "object": "mapping",
+    "string": "text",
+}
+
+
 def _explain(error: jsonschema.ValidationError, cls: type) -> str:
     """A fault as one line: the key, what was found, what would be right."""
     where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
@@ -399,8 +438,8 @@ def _explain(error: jsonschema.ValidationError, cls: type) -> str:
         case "required":
             what = f"the key {next(name for name in expected if name not in found)!r} is missing"
         case "type":
-            names = " or ".join([expected] if isinstance(expected, str) else expected)
-            what = f"{found!r} is not of type {names}"
+            names = " or ".join(WORDS[name] for name in ([expected] if isinstance(expected, str) else expected))
+            what = f"{found!r} is no {names}"
             number = re.fullmatch(r"([+-]?\d+(?:\.\d*)?)[eE]([+-]?\d+)", found) if isinstance(found, str) else None
             if "number" in names and number:
                 what += f"; YAML reads it as text, write {float(number[1])}e{int(number[2]):+d}"

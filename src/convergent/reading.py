@@ -14,6 +14,7 @@ from scipy.special import stdtrit
 from convergent import tables
 
 TITLE = "Do independently trained networks learn the same representations?"
+UNTESTED = "untested, for want of a standard error over at least three seeds, in"
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
     "is beyond the 95 % interval of Student's t, layers not corrected for one another. "
@@ -84,10 +85,12 @@ def _range(means: Mapping[str, float], form: str) -> str:
 
 def _verdict(excess: Mapping[str, tuple[float, float, int]]) -> str:
     """Where a statistic lies above or below a null, and where the two cannot be told apart."""
-    verdicts: dict[str, list[str]] = {"larger in": [], "smaller in": [], "not told apart in": []}
+    verdicts: dict[str, list[str]] = {"larger in": [], "smaller in": [], "not told apart in": [], UNTESTED: []}
     for layer, (mean, error, seeds) in excess.items():
+        if error != error:
+            verdicts[UNTESTED].append(f"``{layer}`` ({mean:+.2f})")
+            continue
         bound = stdtrit(seeds - 1, 0.975) * error
         verdict = "larger in" if mean > bound else "smaller in" if -mean > bound else "not told apart in"
-        shown = f"{mean:+.2f} ± {error:.2f}" if error == error else f"{mean:+.2f}, no error below three seeds"
-        verdicts[verdict].append(f"``{layer}`` ({shown})")
+        verdicts[verdict].append(f"``{layer}`` ({mean:+.2f} ± {error:.2f})")
     return ", ".join(f"{verdict} {', '.join(layers)}" for verdict, layers in verdicts.items() if layers)

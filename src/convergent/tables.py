@@ -18,7 +18,7 @@ from convergent.folds import standard_error
 from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
-KEY = ["comparison", "layer", "measure", "statistic", "null_kind"]
+KEY = ["comparison", "layer", "measure", "statistic"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ def summarise(results: Iterable[Result]) -> pd.DataFrame:
     """The table of all results, with the mean over the pairs of each comparison and network."""
     table = pd.DataFrame(list(itertools.chain.from_iterable(rows(result) for result in results)), columns=COLUMNS)
     grouped = table.groupby([table["pair"].map(network_of), *KEY], sort=False)
-    return pd.concat(
-        [table, *(_over_pairs(str(network), group) for (network, *_), group in grouped)], ignore_index=True
-    )
+    means = (_over_pairs(str(network), group) for (network, *_), group in grouped)
+    return pd.concat([table, *means], ignore_index=True)
 
 
 def network_of(pair: str) -> str:
@@ -82,13 +81,20 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
 def excess(
     table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str, null_kind: str
 ) -> dict[str, tuple[float, float, int]]:
-    """How far a statistic lies above a null, pair by pair, by layer: mean, standard error over seeds, seeds."""
+    """How far a statistic lies above a null, pair by pair, by layer: mean, standard error over seeds, seeds.
+
+    NaN where the null is not defined for every pair.
+    """
     chosen = _rows_of(table, comparison, measure, statistic)
-    chosen = chosen[chosen["pair"].str.startswith(f"{network}-s") & (chosen["null_kind"] == null_kind)]
+    chosen = chosen[chosen["pair"].str.startswith(f"{network}-s")]
+    pairs = chosen.groupby("layer")["pair"].nunique()
+    chosen = chosen[chosen["null_kind"] == null_kind]
     found = {}
     for layer, group in chosen.groupby("layer", sort=False):
         seeds = set(re.findall(r"-s(\d+)-", " ".join(group["pair"])))
         difference = (group["value"] - group["null"]).to_numpy()
+        if len(group) < pairs[layer]:
+            difference = np.full(len(group), np.nan)
         found[str(layer)] = (*over_seeds(list(group["pair"]), difference), len(seeds))
     return found
 
@@ -106,6 +112,14 @@ def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str)
 
 
 def _over_pairs(network: str, group: pd.DataFrame) -> pd.DataFrame:
-    mean, error = over_seeds(list(group["pair"]), group["value"].to_numpy())
-    row = group.iloc[[0]].copy()
-    return row.assign(pair=f"{network}-all", value=mean, standard_error=error, null=group["null"].mean(skipna=False))
+    """The mean over the pairs of one statistic, a row for each null; a null that one pair lacks is not defined."""
+    pairs = group.drop_duplicates("pair")
+    mean, error = over_seeds(list(pairs["pair"]), pairs["value"].to_numpy())
+    kinds = group.drop_duplicates("null_kind")
+    nulls = [_null_of_all(group, kind, len(pairs)) for kind in kinds["null_kind"]]
+    return kinds.assign(pair=f"{network}-all", value=mean, standard_error=error, null=nulls)
+
+
+def _null_of_all(group: pd.DataFrame, kind: str, pairs: int) -> float:
+    nulls = group.loc[group["null_kind"] == kind, "null"]
+    return float(nulls.mean(skipna=False)) if len(nulls) == pairs else np.nan

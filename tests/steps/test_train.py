@@ -75,7 +75,7 @@ def names(folder: Path) -> set[str]:
 def test_run__writes_the_stages_the_history_and_the_description(tmp_path: Path) -> None:
     output = run(tmp_path / "deep" / "net-s3", seed=3)
     assert names(output) == {"init.safetensors", "final.safetensors", "history.csv", "training.json"}
-    assert names(output.parent) == {"net-s3"}  # no part is left
+    assert names(output.parent) == {"net-s3", ".net-s3.lock"}  # no part is left
 
     with (output / "history.csv").open(newline="") as file:
         history = list(csv.DictReader(file))
@@ -244,7 +244,7 @@ def test_run__survives_a_kill(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert names(tmp_path) == {"net-s4.part"}
+    assert names(tmp_path) == {"net-s4.part", ".net-s4.lock"}
 
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert again.stdout.startswith("going on after epoch ")
@@ -258,3 +258,22 @@ def test_run__survives_a_kill(tmp_path: Path) -> None:
         "training.json",
     }
     assert weights(output) == weights(run(tmp_path / "whole", chosen, seed=4))
+
+
+def test_run__waits_for_a_training_that_outlived_its_snakemake(tmp_path: Path) -> None:
+    """Two processes at once: one trains, the other waits for the lock and finds the weights."""
+    command = [sys.executable, "-m", "convergent", "train", "--recipe", json.dumps(CONTENT), "--seed", "5"]
+    command += ["--output", str(tmp_path / "net-s5")]
+    environment = os.environ | {"PYTHONPATH": str(Path(train.__file__).parents[2])}
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("another process is training" in text for text in told) <= 1
+    assert (tmp_path / "net-s5" / "training.json").is_file()
+    assert not (tmp_path / "net-s5.part").exists()
+    before = (tmp_path / "net-s5" / "final.safetensors").stat().st_mtime_ns
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "net-s5" / "final.safetensors").stat().st_mtime_ns == before

@@ -13,7 +13,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     for axis, layer in zip(axes[0], layers, strict=True):
         for opened, colour, name in (
             (untrained.get("statistics", []), style.UNTRAINED, "untrained"),
-            (stores["statistics"], style.TRAINED, "this comparison"),
+            (stores["statistics"], style.TRAINED, style.stage(stores["statistics"][0])),
         ):
             for i, tree in enumerate(opened):
                 mean = np.sort(tree.layers[layer]["mean"].values)[::-1]

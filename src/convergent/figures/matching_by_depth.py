@@ -20,7 +20,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     figure = Figure(figsize=(6.5, 2.8), layout="constrained", dpi=150)
     for axis, (statistic, name) in zip(figure.subplots(1, 2, sharey=True), KINDS.items(), strict=True):
         lines = [
-            (trained, None, style.TRAINED, "o", "this comparison"),
+            (trained, None, style.TRAINED, "o", style.stage(stores["matching"][0])),
             (null, None, style.UNTRAINED, "s", "untrained"),
             (trained, "rotated", style.ROTATED, "^", "B's axes rotated"),
             (trained, "permuted", style.PERMUTED, "v", "B's images permuted"),

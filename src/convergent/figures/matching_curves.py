@@ -17,7 +17,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
             axis = axes[row][column]
             for opened, colour, label in (
                 (untrained.get("matching", []), style.UNTRAINED, "untrained"),
-                (stores["matching"], style.TRAINED, "this comparison"),
+                (stores["matching"], style.TRAINED, style.stage(stores["matching"][0])),
             ):
                 for i, tree in enumerate(opened):
                     r = tree.layers[layer][f"r_{kind}_a"].values

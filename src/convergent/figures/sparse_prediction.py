@@ -13,7 +13,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     for column, layer in enumerate(layers):
         for opened, colour, name in (
             (untrained.get("sparse_prediction", []), style.UNTRAINED, "untrained"),
-            (stores["sparse_prediction"], style.TRAINED, "this comparison"),
+            (stores["sparse_prediction"], style.TRAINED, style.stage(stores["sparse_prediction"][0])),
         ):
             for i, tree in enumerate(opened):
                 for direction in ("ab", "ba"):

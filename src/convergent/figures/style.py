@@ -41,6 +41,12 @@ def panels(
     return figure, axes
 
 
+def stage(store: Store) -> str:
+    """The stage of the snapshots of a store, for a legend."""
+    snapshot = store.attributes.get("snapshot_a") or store.attributes["snapshot"]
+    return str(snapshot).rpartition("-")[2]
+
+
 def matrix(axis: Axes, values: Any) -> Any:
     """A correlation matrix, rows from top to bottom, range −1 to 1; dead units are grey."""
     axis.set_xticks([])

@@ -2,10 +2,13 @@
 
 import argparse
 import csv
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,6 +55,15 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
         "versions": provenance.versions(),
         "device": device,
     }
+    with _alone(output):
+        if not _is_finished(output, identity):
+            _train(recipe, seed, data_root, output, identity, device)
+
+
+def _train(
+    recipe: Recipe, seed: int, data_root: Path | None, output: Path, identity: dict[str, object], device: str
+) -> None:
+    settings = recipe.training
     part = output.with_name(f"{output.name}.part")
     state = _resume(part, provenance.digest(identity))
     images = data.load(recipe.data, "training", data_root, recipe.image_size)
@@ -68,6 +80,29 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
     _finish(state, part, identity)
     shutil.rmtree(output, ignore_errors=True)
     part.rename(output)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Wait for a training of the same network that outlived a killed Snakemake; then this one finds its weights."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.with_name(f".{output.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process is training {output}; waiting for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_finished(output: Path, identity: dict[str, object]) -> bool:
+    """Whether the weights are there, by the same recipe, seed, code and versions."""
+    try:
+        content = json.loads((output / "training.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    same = provenance.digest({name: content.get(name) for name in identity}) == provenance.digest(identity)
+    return same and all((output / f"{stage}.safetensors").is_file() for stage in content["checkpoints"])
 
 
 def _resume(part: Path, identity: str) -> training.State | None:
