@@ -249,7 +249,7 @@ def test_run__survives_a_kill(tmp_path: Path) -> None:
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert again.stdout.startswith("going on after epoch ")
     output = tmp_path / "net-s4"
-    assert names(tmp_path) == {output.name}
+    assert names(tmp_path) == {output.name, ".net-s4.lock"}
     assert names(output) == {
         "init.safetensors",
         "epoch2.safetensors",
