@@ -25,9 +25,10 @@ from convergent.errors import InputError
 NAME = r"^[a-z0-9_]+(?!\n)$"  # `$` alone accepts a line break at the end
 Measure = Literal["statistics", "correlation", "matching", "sparse_prediction", "clustering"]
 # Folders of results/, which no experiment may be named.
-FOLDERS = frozenset(
-    "activations benchmarks figures logs measures moments networks pooled probe tables training".split(" ")
-)
+FOLDERS = {"activations", "benchmarks", "figures", "logs", "measures", "moments", "networks", "pooled", "probe"} | {
+    "tables",
+    "training",
+}
 # Held-out images of each data set, where no folder has to be asked; data.py has the same number.
 HELD_OUT = {"digits": 500, "cifar10": 10_000}
 
