@@ -119,7 +119,7 @@ def tree(weights: Array) -> Array:
     joint[:a, a:], joint[a:, :a] = np.abs(weights), np.abs(weights).T
     distance = joint.max() - joint
     np.fill_diagonal(distance, 0.0)
-    return linkage(squareform(distance, checks=False), "average")
+    return np.asarray(linkage(squareform(distance, checks=False), "average"))
 
 
 def _tree(coefficient: xr.DataArray, live_a: np.ndarray, live_b: np.ndarray) -> xr.Dataset:
