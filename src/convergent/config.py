@@ -23,12 +23,23 @@ from convergent import provenance
 from convergent.errors import InputError
 
 NAME = r"^[a-z0-9_]+(?!\n)$"  # `$` alone accepts a line break at the end
-Measure = Literal["statistics", "correlation", "matching", "sparse_prediction", "clustering"]
+Measure = Literal[
+    "statistics",
+    "correlation",
+    "mutual_information",
+    "matching",
+    "sparse_prediction",
+    "clustering",
+    "subspace_match",
+    "subspace_match_sampled",
+    "similarity",
+    "cross_layer",
+    "rsa",
+]
 # Folders of results/, which no experiment may be named.
-FOLDERS = {"activations", "benchmarks", "figures", "logs", "measures", "moments", "networks", "pooled", "probe"} | {
-    "tables",
-    "training",
-}
+FOLDERS = set(
+    "activations benchmarks edges figures logs measures moments networks pooled probe rdms tables training".split()
+)
 # Held-out images of each data set, where no folder has to be asked; data.py has the same number.
 HELD_OUT = {"digits": 500, "cifar10": 10_000}
 
@@ -77,6 +88,62 @@ class Clustering:
     threshold: float = key("correlations up to this are no edge of the graph", minimum=0, exclusiveMaximum=1)
     units_per_cluster: float = key("live units of both networks for each spectral cluster", minimum=2)
     repeats: int = key("k-means starts compared for stability, and label permutations of the null", minimum=2)
+    variant: Literal["normalised", "li2016"] = key(
+        "normalised Laplacian, or the unnormalised one of Li et al. 2016, whose large clusters are split again"
+    )
+    widest_exact: int = key(
+        "units of both networks together above which spectral clustering is approximated (Nyström)", minimum=2
+    )
+
+
+@dataclass(frozen=True)
+class MutualInformation:
+    bins: int = key("bins of equal mass for the values above zero, besides the bin of zeros", minimum=2, maximum=254)
+    samples: int = key("samples, at most, from which the edges of the bins are taken", minimum=1000)
+
+
+@dataclass(frozen=True)
+class SubspaceMatch:
+    centred: bool = key("subtract the mean of each unit first; Wang et al. 2018 do not")
+    dead: Literal["unmatched", "matched", "exclude"] = key("how units without any activation count")
+    ridge: float = key(
+        "added to the diagonal of the Gram matrix of units of length 1", exclusiveMinimum=0, maximum=0.01
+    )
+    epsilons: tuple[float, ...] = key(
+        "distances at which the similarity is reported, besides its whole curve",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "number", "minimum": 0.01, "maximum": 1},
+    )
+    minimal_epsilon: float = key("distance of the minimal matches", minimum=0.01, maximum=1)
+    starts: int = key("units, drawn at random, whose minimal matches are searched; 0: none", minimum=0)
+    orders: int = key("random orders of removal for each of them", minimum=1)
+    enumerated: int = key("minimal matches of a unit that are listed at most; 0: none is listed", minimum=0)
+
+
+@dataclass(frozen=True)
+class SubspaceMatchSampled:
+    positions: int = key("samples of one draw, without replacement", minimum=2)
+    draws: int = key("draws whose mean is reported", minimum=2)
+    epsilons: tuple[float, ...] = key(
+        "distances at which the similarity is reported",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "number", "minimum": 0.01, "maximum": 1},
+    )
+    seed: int = key("seed of the draws", minimum=0)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    svcca_variance: float = key("share of the variance that SVCCA keeps", exclusiveMinimum=0, maximum=1)
+    permutations: int = key("permutations of the images, the null of the similarity of spatial means", minimum=2)
+
+
+@dataclass(frozen=True)
+class Rsa:
+    images: int = key("images, at most, whose dissimilarities are computed: the first of the probe", minimum=4)
+    permutations: int = key("permutations of the images, the null", minimum=2)
 
 
 @dataclass(frozen=True)
@@ -103,6 +170,11 @@ class Experiment:
     matching: Matching = key("one-to-one matching")
     sparse_prediction: SparsePrediction = key("prediction of each unit from few units of the other network")
     clustering: Clustering = key("clusters of units of both networks")
+    mutual_information: MutualInformation = key("mutual information of all units")
+    subspace_match: SubspaceMatch = key("maximum and minimal matches of subspaces, from all samples")
+    subspace_match_sampled: SubspaceMatchSampled = key("the same from samples drawn as in Wang et al. 2018")
+    similarity: Similarity = key("similarity of whole layers: CKA, CCA, Procrustes")
+    rsa: Rsa = key("representational similarity analysis")
     name: str | None = key("results go to results/{name}; none: to results", None, pattern=NAME)
 
 

@@ -5,12 +5,12 @@ bin i magnitudes, signs ignored, from half its upper edge to below it; the first
 """
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import xarray as xr
-from dask.base import compute
 from dask.delayed import delayed
+
+from convergent import blocks
 
 EXPONENTS = np.arange(-14, 18)  # from the smallest normal float16 to beyond the largest
 
@@ -51,10 +51,7 @@ def of_units(activation: xr.DataArray) -> xr.Dataset:
     ``count[unit, octave]``, ``minimum[unit]``, ``maximum[unit]``; the coordinate ``upper_edge[octave]`` is the
     magnitude below which a bin's values lie
     """
-    states = [delayed(block)(x) for x in activation.data.to_delayed().ravel()]
-    while len(states) > 1:
-        states = [reduce(delayed(merge), states[i : i + 2]) for i in range(0, len(states), 2)]
-    (state,) = compute(states[0])
+    state: State = blocks.add([delayed(block)(x) for x in blocks.of(activation)], merge).compute()
     upper = np.concatenate([[0.0], 2.0**EXPONENTS])
     return xr.Dataset(
         {

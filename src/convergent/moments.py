@@ -6,13 +6,13 @@ mean, multiplied, and merged in float64 by Chan, Golub and LeVeque (1979); never
 """
 
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 import xarray as xr
 from dask.base import compute
 from dask.delayed import delayed
 
+from convergent import blocks
 from convergent.errors import InputError
 from convergent.folds import Array, Moments, merge
 
@@ -70,17 +70,16 @@ def gather(
     permutations : replicates with the images of b permuted within each block, positions kept
     seed : of the permutations
     """
-    blocks_a = _blocks(a)
-    blocks_b = _blocks(b.chunk(image=a.variable.chunksizes["image"])) if b is not None else [None] * len(blocks_a)
+    blocks_a = blocks.of(a)
+    blocks_b = blocks.of(b.chunk(image=a.variable.chunksizes["image"])) if b is not None else [None] * len(blocks_a)
     states = []
     for i, (x, y) in enumerate(zip(blocks_a, blocks_b, strict=True)):
         generators = [np.random.default_rng([seed, replicate, i]) for replicate in range(permutations)]
         states.append(delayed(block)(x, y, generators, precision))
-    edges = np.cumsum([0, *a.variable.chunksizes["image"]])
-    of_fold = a["fold"].values[edges[:-1]]
-    if (of_fold != a["fold"].values[edges[1:] - 1]).any():
-        raise InputError("a chunk of activations crosses a fold; rechunk along image so that none does")
-    merged = [_merge_all([s for s, f in zip(states, of_fold, strict=True) if f == fold]) for fold in np.unique(of_fold)]
+    of_fold = blocks.folds(a)
+    merged = [
+        blocks.add([s for s, f in zip(states, of_fold, strict=True) if f == fold], merge) for fold in np.unique(of_fold)
+    ]
     return list(compute(*merged))
 
 
@@ -202,16 +201,3 @@ def _product(a: np.ndarray, b: np.ndarray) -> Array:
     for start in range(0, len(a), FLOAT32_ROWS):
         product += a[start : start + FLOAT32_ROWS].T @ b[start : start + FLOAT32_ROWS]
     return product
-
-
-def _blocks(activation: xr.DataArray) -> list[object]:
-    chunks = activation.variable.chunksizes
-    assert all(len(sizes) == 1 for dim, sizes in chunks.items() if dim != "image"), "chunked along image alone"
-    return list(activation.data.to_delayed().ravel())
-
-
-def _merge_all(states: list[object]) -> object:
-    """Merge as a tree, so that no task waits for more than two others."""
-    while len(states) > 1:
-        states = [reduce(delayed(merge), states[i : i + 2]) for i in range(0, len(states), 2)]
-    return states[0]
