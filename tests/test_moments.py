@@ -115,15 +115,6 @@ def test_block__permutes_the_images_of_b_and_keeps_positions() -> None:
     assert len(np.unique(state.comoment[1:].round(9), axis=0)) > 1
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_block__refuses_activations_that_are_not_finite(value: float) -> None:
-    a = activations(5)
-    a[7, 1, 1, 2] = value
-    for sides in ((a, None), (activations(6), a)):
-        with pytest.raises(InputError, match=r"^unit 2: activations are not finite; record them anew$"):
-            moments.block(*sides, [], "float64")
-
-
 @PROPERTY
 @given(
     st.sampled_from([1, 2, 3, 6]),

@@ -3,6 +3,7 @@
 Every out-of-core pass is the same: each block of images → a small state; states of disjoint images add.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
@@ -15,10 +16,31 @@ from convergent.errors import InputError
 
 
 def of(activation: xr.DataArray) -> list[Delayed]:
-    """The blocks of an activation ``[image, ..., unit]``, chunked along ``image`` alone, in order of images."""
+    """The blocks of an activation ``[image, ..., unit]``, chunked along ``image`` alone, in order of images.
+
+    Each raises InputError when it is computed and holds a value that is not finite.
+    """
     chunks = activation.variable.chunksizes
     assert all(len(sizes) == 1 for dim, sizes in chunks.items() if dim != "image"), "chunked along image alone"
-    return list(activation.data.to_delayed().ravel())
+    bounds, image_ids = edges(activation), activation["image_id"].values
+    of_block = [image_ids[start:stop] for start, stop in itertools.pairwise(bounds)]
+    return [delayed(finite)(x, ids) for x, ids in zip(activation.data.to_delayed().ravel(), of_block, strict=True)]
+
+
+def finite(values: np.ndarray, image_ids: np.ndarray) -> np.ndarray:
+    """The values of a block [image, ..., unit] as they are.
+
+    Raises
+    ------
+    InputError : naming the unit and the image of the first value that is not finite
+    """
+    good = np.isfinite(values)
+    if not good.all():
+        where = tuple(np.argwhere(~good)[0])
+        raise InputError(
+            f"unit {where[-1]}, image {image_ids[where[0]]}: activation {values[where]} is not finite; record it anew"
+        )
+    return values
 
 
 def edges(activation: xr.DataArray) -> np.ndarray:

@@ -37,9 +37,12 @@ Measure = Literal[
     "rsa",
 ]
 # Folders of results/, which no experiment may be named.
-FOLDERS = set(
-    "activations benchmarks edges figures logs measures moments networks pooled probe rdms tables training".split()
-)
+FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "measures", "moments", "networks", "pooled"} | {
+    "probe",
+    "rdms",
+    "tables",
+    "training",
+}
 # Held-out images of each data set, where no folder has to be asked; data.py has the same number.
 HELD_OUT = {"digits": 500, "cifar10": 10_000}
 

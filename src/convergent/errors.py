@@ -1,5 +1,17 @@
 """The one exception that means: the input is wrong, not the program."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(Exception):
     """Raised for a user's mistake or a damaged input; shown as one line, without a traceback."""
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Say of which layer or store an input error of the block is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{subject}: {error}") from None

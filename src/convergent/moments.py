@@ -6,13 +6,14 @@ mean, multiplied, and merged in float64 by Chan, Golub and LeVeque (1979); never
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from dask.base import compute
 from dask.delayed import delayed
 
-from convergent import blocks
+from convergent import activations, blocks
 from convergent.errors import InputError
 from convergent.folds import Array, Moments, merge
 
@@ -31,10 +32,6 @@ def block(a: np.ndarray, b: np.ndarray | None, generators: Sequence[np.random.Ge
     Returns
     -------
     its comoment is [1 + replicate, unit_a, unit_b]: the images as they are, then permuted
-
-    Raises
-    ------
-    InputError : where a value is not finite
     """
     mean_a, centred_a = _centre(a, precision)
     mean_b, centred_b = (mean_a, centred_a) if b is None else _centre(b, precision)
@@ -81,6 +78,39 @@ def gather(
         blocks.add([s for s, f in zip(states, of_fold, strict=True) if f == fold], merge) for fold in np.unique(of_fold)
     ]
     return list(compute(*merged))
+
+
+def of(
+    x: Any, y: Any, *, folds: int = 10, precision: str = "float64", permutations: int = 1, seed: int = 0
+) -> xr.Dataset:
+    """The moments of any two sets of activations of the same images, the input of the measures.
+
+    Parameters
+    ----------
+    x, y : ``[image, ..., unit]`` as NumPy, Dask or xarray arrays, see `activations.label`; units may differ in
+        number, images and positions must be the same
+    folds : of consecutive images, for standard errors and cross-validation; shuffle images that are sorted
+    precision : of the products, ``float64`` or ``float32``
+    permutations, seed : replicates with the images of y permuted, the permuted null, and their seed
+
+    Raises
+    ------
+    InputError : where images or positions differ, naming the first; where an activation is not finite, naming unit
+        and image; and for what `activations.label` refuses
+
+    Examples
+    --------
+    >>> from convergent.measures.matching import matching
+    >>> generator = np.random.default_rng(0)
+    >>> shared = generator.standard_normal((500, 4))
+    >>> x = shared + 0.5 * generator.standard_normal((500, 4))
+    >>> y = shared[:, [2, 0, 3, 1]] + 0.5 * generator.standard_normal((500, 4))
+    >>> matching(of(x, y))["partner_one_to_one_a"].values
+    array([1, 3, 0, 2])
+    """
+    a, b = activations.label(x, folds=folds), activations.label(y, folds=folds)
+    pair = between(a, b, precision=precision, permutations=permutations, seed=seed)
+    return joined(within(a, precision=precision), within(b, precision=precision), pair)
 
 
 def within(activation: xr.DataArray, *, precision: str = "float64") -> xr.Dataset:
@@ -171,7 +201,7 @@ def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:
     if (different := ids_a != ids_b).any():
         i = int(np.argmax(different))
         raise InputError(
-            f"the two sides differ at image {i}: {ids_a[i]!r} and {ids_b[i]!r}; record both on the same probe"
+            f"the two sides differ at image {i}: {str(ids_a[i])!r} and {str(ids_b[i])!r}; record both on the same probe"
         )
     if a.shape[1:-1] != b.shape[1:-1]:
         raise InputError(
@@ -180,16 +210,14 @@ def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:
 
 
 def spatial(activation: xr.DataArray) -> str:
-    """What a sample is: ``positions`` of a convolutional layer, or images."""
-    return "positions" if activation.ndim == 4 else "images"
+    """What a sample is: ``positions`` of each image, as in a convolutional layer, or images."""
+    return "positions" if activation.ndim > 2 else "images"
 
 
 def _centre(values: np.ndarray, precision: str) -> tuple[Array, np.ndarray]:
     """The mean over samples and the centred values, [image, position, unit]."""
     values = values.reshape(len(values), -1, values.shape[-1])
     mean = values.mean(axis=(0, 1), dtype=np.float64)
-    if not np.isfinite(mean).all():
-        raise InputError(f"unit {int(np.argmin(np.isfinite(mean)))}: activations are not finite; record them anew")
     return mean, (values - mean).astype(precision, copy=False)
 
 

@@ -35,14 +35,14 @@ STATISTICS = (
 PARTNER = 0.5  # a unit whose best r is not above this has no partner
 
 
-def matching(moments: xr.Dataset, *, rotations: int, generator: np.random.Generator) -> xr.Dataset:
+def matching(moments: xr.Dataset, *, rotations: int = 20, generator: np.random.Generator | None = None) -> xr.Dataset:
     """Match the units of a pair, with standard errors over images and two nulls.
 
     Parameters
     ----------
     moments : of the pair, from `moments.joined`
     rotations : draws of the rotated null
-    generator : of the rotations
+    generator : of the rotations; none: seed 0
 
     Returns
     -------
@@ -53,6 +53,7 @@ def matching(moments: xr.Dataset, *, rotations: int, generator: np.random.Genera
     """
     whole = folds.total(moments)
     permuted = [folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])]
+    generator = generator or np.random.default_rng(0)
     rotated = np.stack([summarise(r) for r in rotate(whole, rotations, generator)])
     nulls = {"permuted": np.mean([summarise(r) for r in permuted], axis=0), "rotated": rotated.mean(axis=0)}
     r = folds.correlation(whole)

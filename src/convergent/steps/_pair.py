@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from convergent import moments, store
-from convergent.errors import InputError
+from convergent.errors import InputError, about
 
 # Moments up to this size are read at once; of larger ones, measures read one fold at a time.
 IN_MEMORY = 256 * 2**20
@@ -65,7 +65,8 @@ def measure(
             "precision": dataset.attrs["precision"],
             "n": int(dataset["n"].sum()),
         }
-        layers[layer] = measured(layer, joined, generator).assign_attrs(samples)
+        with about(f"{between}: {layer}"):
+            layers[layer] = measured(layer, joined, generator).assign_attrs(samples)
     attributes = store.stamp(
         title, step, settings, references=references, **{name: pair.attributes[name] for name in INHERITED}
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convergent import engine, moments, store
 from convergent.config import Moments, parse
-from convergent.errors import InputError
+from convergent.errors import InputError, about
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,16 +26,16 @@ def run(*, a: Path, b: Path, settings: Moments, threads: int, output: Path) -> N
     if recorded_a.attributes["probe_fingerprint"] != recorded_b.attributes["probe_fingerprint"]:
         raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
     with engine.threads(threads):
-        layers = {
-            layer: moments.between(
-                dataset["activation"],
-                recorded_b.layers[layer]["activation"],
-                precision=settings.precision,
-                permutations=settings.permutations,
-                seed=recorded_a.attributes["probe_seed"],
-            )
-            for layer, dataset in recorded_a.layers.items()
-        }
+        layers = {}
+        for layer, dataset in recorded_a.layers.items():
+            with about(f"{a} and {b}: {layer}"):
+                layers[layer] = moments.between(
+                    dataset["activation"],
+                    recorded_b.layers[layer]["activation"],
+                    precision=settings.precision,
+                    permutations=settings.permutations,
+                    seed=recorded_a.attributes["probe_seed"],
+                )
     attributes = store.stamp(
         f"Moments between {recorded_a.attributes['snapshot']} (A) and {recorded_b.attributes['snapshot']} (B)",
         "between",

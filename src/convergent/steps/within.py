@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from convergent import engine, moments, store
+from convergent.errors import about
 
 INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "probe_seed", "data")
 
@@ -18,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(*, activations: Path, precision: str, threads: int, output: Path) -> None:
     recorded = store.read(activations, "activations", chunks={})
     with engine.threads(threads):
-        layers = {
-            layer: moments.within(dataset["activation"], precision=precision)
-            for layer, dataset in recorded.layers.items()
-        }
+        layers = {}
+        for layer, dataset in recorded.layers.items():
+            with about(f"{activations}: {layer}"):
+                layers[layer] = moments.within(dataset["activation"], precision=precision)
     attributes = store.stamp(
         f"Moments of {recorded.attributes['snapshot']}",
         "within",
