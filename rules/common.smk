@@ -25,7 +25,14 @@ SNAPSHOT = r"[a-z0-9_]+-s\d+-[a-z0-9_]+"
 FIGURES_OF_ALL_PAIRS = {
     "matching_by_depth": ["matching"],
     "matching_curves": ["matching"],
+    "mutual_information": ["mutual_information", "correlation"],
     "sparse_prediction": ["sparse_prediction"],
+    "code_types": ["sparse_prediction"],
+    "cluster_subspaces": ["clustering"],
+    "subspace_match": ["subspace_match"],
+    "similarity": ["similarity"],
+    "cross_layer": ["cross_layer"],
+    "rsa": ["rsa"],
     "activation_spectra": ["statistics"],
 }
 FIGURES_OF_ONE_PAIR = {
@@ -201,3 +208,25 @@ def moments_memory(wildcards, input, attempt):
 def measure_memory(wildcards, input, attempt):
     """The moments of a fold, the results of all layers, and some paths of the LASSO."""
     return megabytes(input, attempt, 60 + 4 * (EXPERIMENT.sparse_prediction.alphas + 7))
+
+
+def joint_histogram_memory(wildcards, input, attempt):
+    """Joint histograms of one block of units, in two copies while they are added."""
+    return megabytes(input, attempt, 60 + EXPERIMENT.probe.folds, more=1500)
+
+
+def sampling_memory(wildcards, input, attempt):
+    """The Gram matrices of all draws, in two copies while they are added."""
+    return megabytes(input, attempt, 8 * EXPERIMENT.subspace_match_sampled.draws, more=400)
+
+
+def cross_layer_memory(wildcards, input, attempt):
+    """The spatial means of all layers of both networks in float64, and some copies of a layer."""
+    values = sum(shape[0] for shape in shapes(input)) * EXPERIMENT.probe.images
+    return attempt * math.ceil(1000 + 4 * 8 * values / 1e6)
+
+
+def rdm_memory(wildcards, input, attempt):
+    """Two kinds of dissimilarities of all layers in float64, and some copies of one."""
+    entries = min(EXPERIMENT.rsa.images, EXPERIMENT.probe.images) ** 2
+    return attempt * math.ceil(1500 + 8 * entries * (4 * len(shapes(input)) + 12) / 1e6)

@@ -49,6 +49,39 @@ rule correlation:
         " --output {output} > {log} 2>&1"
 
 
+rule mutual_information:
+    """Mutual information of all units of a pair, beside their correlation."""
+    input:
+        activations_a="<results>/activations/{a}.zarr",
+        activations_b="<results>/activations/{b}.zarr",
+        edges_a="<results>/edges/{a}.zarr",
+        edges_b="<results>/edges/{b}.zarr",
+        a="<results>/moments/{a}.zarr",
+        b="<results>/moments/{b}.zarr",
+        between="<results>/moments/{a}--{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/mutual_information/{a}--{b}.zarr"),
+    log:
+        "<logs>/mutual_information/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/mutual_information/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=joint_histogram_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        permutations=EXPERIMENT.moments.permutations,
+        code=code_digest("steps.mutual_information"),
+    shell:
+        "python -m convergent mutual_information"
+        " --activations-a {input.activations_a} --activations-b {input.activations_b}"
+        " --edges-a {input.edges_a} --edges-b {input.edges_b} --a {input.a} --b {input.b} --between {input.between}"
+        " --permutations {params.permutations} --threads {threads} --output {output} > {log} 2>&1"
+
+
 rule matching:
     """Match the units of a pair, each with its best partner and one to one."""
     input:
@@ -125,7 +158,140 @@ rule clustering:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("clustering"),
-        code=code_digest("steps.clustering"),
+        code=code_digest("steps.clustering", "measures.nystroem"),
     shell:
         "python -m convergent clustering --a {input.a} --b {input.b} --between {input.between}"
         " --sparse-prediction {input.sparse_prediction} --settings {params.settings:q} --output {output} > {log} 2>&1"
+
+
+rule subspace_match:
+    """Match subspaces: the largest sets of units of a pair that span one another."""
+    input:
+        a="<results>/moments/{a}.zarr",
+        b="<results>/moments/{b}.zarr",
+        between="<results>/moments/{a}--{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/subspace_match/{a}--{b}.zarr"),
+    log:
+        "<logs>/subspace_match/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/subspace_match/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=measure_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings("subspace_match"),
+        code=code_digest("steps.subspace_match"),
+    shell:
+        "python -m convergent subspace_match --a {input.a} --b {input.b} --between {input.between}"
+        " --settings {params.settings:q} --output {output} > {log} 2>&1"
+
+
+rule subspace_match_sampled:
+    """Match subspaces from samples drawn as in the paper."""
+    input:
+        a="<results>/activations/{a}.zarr",
+        b="<results>/activations/{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/subspace_match_sampled/{a}--{b}.zarr"),
+    log:
+        "<logs>/subspace_match_sampled/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/subspace_match_sampled/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=sampling_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings("subspace_match_sampled"),
+        code=code_digest("steps.subspace_match_sampled"),
+    shell:
+        "python -m convergent subspace_match_sampled --a {input.a} --b {input.b} --settings {params.settings:q}"
+        " --threads {threads} --output {output} > {log} 2>&1"
+
+
+rule similarity:
+    """Compare whole layers of a pair: CKA, CCA, Procrustes."""
+    input:
+        a="<results>/moments/{a}.zarr",
+        b="<results>/moments/{b}.zarr",
+        between="<results>/moments/{a}--{b}.zarr",
+        pooled_a="<results>/pooled/{a}.zarr",
+        pooled_b="<results>/pooled/{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/similarity/{a}--{b}.zarr"),
+    log:
+        "<logs>/similarity/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/similarity/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=measure_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings("similarity"),
+        code=code_digest("steps.similarity"),
+    shell:
+        "python -m convergent similarity --a {input.a} --b {input.b} --between {input.between}"
+        " --pooled-a {input.pooled_a} --pooled-b {input.pooled_b} --settings {params.settings:q}"
+        " --output {output} > {log} 2>&1"
+
+
+rule cross_layer:
+    """Compare every layer of a network with every layer of the other."""
+    input:
+        a="<results>/pooled/{a}.zarr",
+        b="<results>/pooled/{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/cross_layer/{a}--{b}.zarr"),
+    log:
+        "<logs>/cross_layer/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/cross_layer/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=cross_layer_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        code=code_digest("steps.cross_layer"),
+    shell:
+        "python -m convergent cross_layer --a {input.a} --b {input.b} --output {output} > {log} 2>&1"
+
+
+rule rsa:
+    """Compare the dissimilarities of the images in two networks."""
+    input:
+        a="<results>/rdms/{a}.zarr",
+        b="<results>/rdms/{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/rsa/{a}--{b}.zarr"),
+    log:
+        "<logs>/rsa/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/rsa/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=rdm_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        permutations=EXPERIMENT.rsa.permutations,
+        code=code_digest("steps.rsa"),
+    shell:
+        "python -m convergent rsa --a {input.a} --b {input.b} --permutations {params.permutations}"
+        " --output {output} > {log} 2>&1"

@@ -47,3 +47,53 @@ rule between:
     shell:
         "python -m convergent between --a {input.a} --b {input.b} --settings {params.settings:q}"
         " --threads {threads} --output {output} > {log} 2>&1"
+
+
+rule edges:
+    """Take the edges of the bins of every unit of a snapshot, for mutual information."""
+    input:
+        activations="<results>/activations/{snapshot}.zarr",
+        inspected=ancient(inspected_of("snapshot")),
+    output:
+        directory("<results>/edges/{snapshot}.zarr"),
+    log:
+        "<logs>/edges/{snapshot}.log",
+    benchmark:
+        "<benchmarks>/edges/{snapshot}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=moments_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings("mutual_information"),
+        code=code_digest("steps.edges"),
+    shell:
+        "python -m convergent edges --activations {input.activations} --settings {params.settings:q}"
+        " --output {output} > {log} 2>&1"
+
+
+rule rdm:
+    """Compute the dissimilarities of the images of a snapshot."""
+    input:
+        activations="<results>/activations/{snapshot}.zarr",
+        inspected=ancient(inspected_of("snapshot")),
+    output:
+        directory("<results>/rdms/{snapshot}.zarr"),
+    log:
+        "<logs>/rdm/{snapshot}.log",
+    benchmark:
+        "<benchmarks>/rdm/{snapshot}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=rdm_memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        images=EXPERIMENT.rsa.images,
+        code=code_digest("steps.rdm"),
+    shell:
+        "python -m convergent rdm --activations {input.activations} --images {params.images} --threads {threads}"
+        " --output {output} > {log} 2>&1"

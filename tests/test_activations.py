@@ -66,8 +66,9 @@ def test_label__keeps_what_a_data_array_says() -> None:
     )
     labelled = activations.label(array.transpose("unit", "image"))
     assert labelled.dims == ("image", "unit")
-    assert set(labelled.coords) == {"image_id", "fold", "unit"}
-    for name in labelled.coords:
+    assert set(labelled.coords) == {"image_id", "label", "fold", "unit"}
+    assert set(labelled["label"].values) == {0}
+    for name in ("image_id", "fold", "unit"):
         np.testing.assert_array_equal(labelled[name], array[name])
 
 

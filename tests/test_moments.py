@@ -13,7 +13,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convergent import moments
+from convergent import folds, moments
 from convergent.errors import InputError
 
 PROPERTY = settings(
@@ -228,7 +228,7 @@ def test_between__permuted_images_lose_what_networks_share(layer: Layer, generat
 def test_joined__adds_the_comoments_of_both_sides(layer: Layer) -> None:
     a, b = layer(activations(22), FOLDS), layer(activations(23), FOLDS)
     within_a, within_b = moments.within(a), moments.within(b)
-    found = moments.joined(within_a, within_b, moments.between(a, b))
+    found = folds.joined(within_a, within_b, moments.between(a, b))
     assert found["comoment_a"].dims == ("fold", "unit_a", "unit_a_other")
     assert found["comoment_b"].dims == ("fold", "unit_b", "unit_b_other")
     np.testing.assert_array_equal(found["comoment_a"], within_a["comoment"])
@@ -237,7 +237,7 @@ def test_joined__adds_the_comoments_of_both_sides(layer: Layer) -> None:
 
 @pytest.mark.parametrize("side", ["a", "b"])
 @pytest.mark.parametrize(
-    ("change", "folds"),
+    ("change", "count"),
     [
         pytest.param(lambda x: x + 1, FOLDS, id="values"),
         pytest.param(lambda x: x[:12], FOLDS, id="images"),
@@ -246,13 +246,13 @@ def test_joined__adds_the_comoments_of_both_sides(layer: Layer) -> None:
     ],
 )
 def test_joined__refuses_moments_of_other_activations(
-    layer: Layer, side: str, change: Callable[[np.ndarray], np.ndarray], folds: int
+    layer: Layer, side: str, change: Callable[[np.ndarray], np.ndarray], count: int
 ) -> None:
     x, y = activations(24), activations(25)
     sides = {"a": moments.within(layer(x, FOLDS)), "b": moments.within(layer(y, FOLDS))}
-    sides[side] = moments.within(layer(change(x if side == "a" else y), folds))
+    sides[side] = moments.within(layer(change(x if side == "a" else y), count))
     with pytest.raises(InputError, match=f"within {side} and between a and b come from different activations"):
-        moments.joined(sides["a"], sides["b"], moments.between(layer(x, FOLDS), layer(y, FOLDS)))
+        folds.joined(sides["a"], sides["b"], moments.between(layer(x, FOLDS), layer(y, FOLDS)))
 
 
 def test_check_same_samples__names_the_first_difference(layer: Layer) -> None:

@@ -17,19 +17,36 @@ MODULES = sorted(
 )
 STEPS = [name.removeprefix("steps.") for name in MODULES if name.startswith("steps.") and "._" not in name]
 
-PAIR = {"store", "folds", "moments", "measures.summary", "steps._pair"}
+PAIR = {"store", "folds", "measures.summary", "steps._pair"}
+PASS = {"store", "folds", "blocks", "engine"}
 IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
     "record": {"data", "networks", "recording", "store"},
-    "within": {"engine", "folds", "moments", "store"},
-    "between": {"engine", "folds", "moments", "store"},
-    "statistics": {"engine", "folds", "histograms", "measures.statistics", "measures.summary", "store"},
+    "within": PASS | {"moments"},
+    "between": PASS | {"moments"},
+    "edges": PASS | {"moments", "joint_histograms"},
+    "rdm": {"store", "folds", "engine", "rdms"},
+    "statistics": PASS | {"histograms", "measures.statistics", "measures.summary"},
     "correlation": PAIR | {"measures.correlation"},
+    "mutual_information": PAIR
+    | PASS
+    | {"moments", "joint_histograms", "measures.mutual_information", "measures.matching"},
     "matching": PAIR | {"measures.matching"},
-    "sparse_prediction": PAIR | {"measures.sparse_prediction"},
-    "clustering": PAIR | {"measures.clustering"},
+    "sparse_prediction": PAIR
+    | {f"measures.{name}" for name in ("sparse_prediction", "lasso", "least_squares", "forward_selection", "held_out")}
+    | {"measures.code_types"},
+    "clustering": PAIR
+    | {f"measures.{name}" for name in ("clustering", "cluster_subspaces", "spectral", "dendrogram", "held_out")}
+    | {"measures.forward_selection", "measures.least_squares"},
+    "subspace_match": PAIR | {"measures.subspace_match", "measures.minimal_matches"},
+    "subspace_match_sampled": PASS
+    | {"moments", "samples", "measures.summary", "measures.minimal_matches"}
+    | {"measures.subspace_match", "measures.subspace_match_sampled"},
+    "similarity": PAIR | {"measures.similarity", "measures.cka", "measures.cca", "measures.matching"},
+    "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka"},
+    "rsa": {"store", "folds", "measures.summary", "measures.rsa"},
     "summary": {"folds", "reading", "tables", "store"},
     "figure": {"store"},
 }

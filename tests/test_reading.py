@@ -60,26 +60,28 @@ def matched(**layers: Sequence[float]) -> Measured:
 
 def test_write__is_a_page_with_a_paragraph_for_each_comparison() -> None:
     text = reading.write(table_of(matched(conv1=0.6 + SPREAD)), [comparison("same"), comparison("other", PAIRS[:1])])
-    heading, first, second, footnote = text.split("\n\n")
+    heading, first, sentence, second, footnote = text.split("\n\n")
     title, line = heading.split("\n")
     assert title.endswith("?")
     assert line == "=" * len(title)
-    assert first.startswith("**same**, 3 pairs of net. Matched one to one")
+    assert first == "**same**, 3 pairs of net."
+    assert sentence.startswith("- Matched one to one")
     assert second == "**other**, 1 pair of net."
-    assert footnote.endswith("*summary.csv*.\n")
+    assert "*summary.csv*" in footnote
 
 
 def test_write__has_a_paragraph_for_each_network() -> None:
     """Two networks of one comparison with a layer of the same name are never mixed."""
     pairs = [*PAIRS, *(pair.replace("net", "net_s") for pair in PAIRS)]
     values = np.concatenate([0.9 + SPREAD, SPREAD - 0.5])
-    *_, first, second, _ = written(matched(conv1=values), pairs, untrained=0.2).split("\n\n")
-    for paragraph, network, mean, verdict in (
-        (first, "net", "0.90", "larger in ``conv1`` (+0.70"),
-        (second, "net_s", "-0.50", "smaller in ``conv1`` (-0.70"),
+    _, *lists, _ = written(matched(conv1=values), pairs, untrained=0.2).split("\n\n")
+    for title, sentence, network, mean, verdict in (
+        (*lists[:2], "net", "0.90", "larger in ``conv1`` (+0.70"),
+        (*lists[2:], "net_s", "-0.50", "smaller in ``conv1`` (-0.70"),
     ):
-        assert paragraph == (
-            f"**same**, 3 pairs of {network}. Matched one to one, units correlate by a mean r of {mean} (``conv1``). "
+        assert title == f"**same**, 3 pairs of {network}."
+        assert sentence == (
+            f"- Matched one to one, units correlate by a mean r of {mean} (``conv1``). "
             f"Against the same seeds untrained, this is {verdict} ± {ERROR:.2f})."
         )
 
@@ -169,9 +171,17 @@ def test_write__tells_sparse_prediction() -> None:
     assert "Matched" not in text
 
 
+def test_write__names_the_network_as_a_whole() -> None:
+    text = written({"cross_layer": {tables.WHOLE: {"share_same_layer_a": 0.7 + SPREAD}}}, untrained=0.2)
+    assert (
+        "- By debiased CKA 70% of the layers are most similar to the same layer of the other network. Against the same "
+        f"seeds untrained, this is larger in the network as a whole (+0.50 ± {ERROR:.2f})."
+    ) in text
+
+
 def test_write__tells_clusters() -> None:
     text = written({"clustering": {"conv1": {"share_clusters_with_both": 0.9 + SPREAD}}}, permuted_labels=0.25)
     assert (
-        "Of the spectral clusters, 90% (``conv1``) hold units of both networks; "
-        f"against permuted labels, this is larger in ``conv1`` (+0.65 ± {ERROR:.2f})."
+        "Of the spectral clusters, 90% (``conv1``) hold units of both networks. "
+        f"Against permuted labels, this is larger in ``conv1`` (+0.65 ± {ERROR:.2f})."
     ) in text

@@ -1,7 +1,7 @@
 """Anyone's activations as a labelled layer: NumPy, Dask or xarray in, what every pass reads out.
 
 A layer is ``activation[image, ..., unit]``: samples are images, and positions where there are axes between. It has
-the coordinates ``image_id``, ``fold`` and ``unit``, and Dask chunks along ``image`` alone, none across a fold.
+the coordinates ``image_id``, ``label``, ``fold`` and ``unit``, and Dask chunks along ``image`` alone, none across a fold.
 """
 
 import math
@@ -23,7 +23,8 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
     ----------
     values : ``[image, ..., unit]``, float; a NumPy or Dask array, or a DataArray. Of a DataArray the dimensions
         ``image`` and ``unit`` are found by name, else the first and the last are taken; its coordinates
-        ``image_id``, ``fold`` and ``unit`` are kept
+        ``image_id``, ``label`` (the class of an image, a whole number; else all are of one), ``fold`` and ``unit``
+        are kept
     folds : of consecutive images, of sizes that differ by one at most; of no use where ``fold`` is there
 
     Returns
@@ -47,6 +48,8 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
         raise InputError("the layer has no unit")
     if "image_id" not in array.coords:
         array = array.assign_coords(image_id=("image", np.arange(images).astype(np.dtypes.StringDType())))
+    if "label" not in array.coords:
+        array = array.assign_coords(label=("image", np.zeros(images, dtype=np.int64)))
     if "fold" not in array.coords:
         parts = np.array_split(np.arange(images), folds)
         array = array.assign_coords(fold=("image", np.repeat(np.arange(folds), [len(part) for part in parts])))
@@ -65,7 +68,7 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
     # At least two images a chunk: the permuted null exchanges the images of a chunk.
     pieces = [min(max(math.ceil(size * image_bytes / CHUNK_BYTES), 1), size // 2) for size in sizes]
     chunks = tuple(len(part) for size, n in zip(sizes, pieces, strict=True) for part in np.array_split(range(size), n))
-    return array.drop_vars([name for name in array.coords if name not in ("image_id", "fold", "unit")]).chunk(
+    return array.drop_vars(set(array.coords) - {"image_id", "label", "fold", "unit"}).chunk(
         {dim: chunks if dim == "image" else -1 for dim in array.dims}
     )
 

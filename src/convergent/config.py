@@ -377,6 +377,15 @@ def _check_experiment(experiment: Experiment) -> None:
             )
     if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
         raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")
+    if experiment.rsa.images < probe.folds:
+        raise InputError(
+            f"configuration: rsa.images: {experiment.rsa.images} images make no {probe.folds} equal folds (probe.folds)"
+        )
+    if "subspace_match" in experiment.measures and experiment.moments.precision != "float64":
+        raise InputError(
+            "configuration: moments.precision: subspace_match resolves distances that float32 does not; "
+            "set float64, or leave subspace_match out of measures"
+        )
     for network in experiment.layers if isinstance(experiment.layers, Mapping) else ():
         if network not in experiment.networks:
             raise InputError(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from convergent.errors import InputError
+
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 # A unit whose comoment falls to this share of the whole when a fold is taken away lived in that fold alone:
@@ -59,6 +61,32 @@ class Pair:
         return Pair(self.b, self.a, Moments(self.ab.n, self.ab.mean_b, self.ab.mean_a, self.ab.comoment.T))
 
 
+def joined(within_a: xr.Dataset, within_b: xr.Dataset, between: xr.Dataset) -> xr.Dataset:
+    """The moments of a pair in one dataset, the input of every measure; nothing is loaded but means.
+
+    Adds to `between` ``comoment_a[fold, unit_a, unit_a_other]`` and ``comoment_b[fold, unit_b, unit_b_other]``.
+
+    Raises
+    ------
+    InputError : where the three were not made from the same activations
+    """
+    pair = between
+    for side, dataset in (("a", within_a), ("b", within_b)):
+        if not (
+            np.array_equal(dataset["n"], between["n"])
+            and dataset["mean"].shape == between[f"mean_{side}"].shape
+            and np.allclose(
+                dataset["mean"], between[f"mean_{side}"], rtol=1e-5, atol=1e-6 * float(np.abs(dataset["mean"]).max())
+            )
+        ):
+            raise InputError(
+                f"the moments within {side} and between a and b come from different activations; make them anew"
+            )
+        renamed = dataset["comoment"].rename(unit=f"unit_{side}", unit_other=f"unit_{side}_other")
+        pair = pair.assign({f"comoment_{side}": renamed})
+    return pair
+
+
 def merge(p: Moments, q: Moments) -> Moments:
     """The moments of two disjoint sets of samples together."""
     n = p.n + q.n
@@ -81,7 +109,7 @@ def fold(moments: xr.Dataset, index: int, replicate: int | None = None) -> Pair:
 
     Parameters
     ----------
-    moments : as `moments.joined` gives them, perhaps lazily
+    moments : as `joined` gives them, perhaps lazily
     index : of the fold
     replicate : None, or the replicate whose permuted comoment stands in for the comoment of A and B
     """

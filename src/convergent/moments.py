@@ -15,7 +15,7 @@ from dask.delayed import delayed
 
 from convergent import activations, blocks
 from convergent.errors import InputError
-from convergent.folds import Array, Moments, merge
+from convergent.folds import Array, Moments, joined, merge
 
 FLOAT32_ROWS = 4096  # samples in one float32 product; products are merged in float64
 
@@ -165,32 +165,6 @@ def between(
         {"fold": np.arange(len(states)), "unit_a": a["unit"].values, "unit_b": b["unit"].values},
         {"spatial": spatial(a), "precision": precision},
     )
-
-
-def joined(within_a: xr.Dataset, within_b: xr.Dataset, between: xr.Dataset) -> xr.Dataset:
-    """The moments of a pair in one dataset, the input of every measure; nothing is loaded but means.
-
-    Adds to `between` ``comoment_a[fold, unit_a, unit_a_other]`` and ``comoment_b[fold, unit_b, unit_b_other]``.
-
-    Raises
-    ------
-    InputError : where the three were not made from the same activations
-    """
-    pair = between
-    for side, dataset in (("a", within_a), ("b", within_b)):
-        if not (
-            np.array_equal(dataset["n"], between["n"])
-            and dataset["mean"].shape == between[f"mean_{side}"].shape
-            and np.allclose(
-                dataset["mean"], between[f"mean_{side}"], rtol=1e-5, atol=1e-6 * float(np.abs(dataset["mean"]).max())
-            )
-        ):
-            raise InputError(
-                f"the moments within {side} and between a and b come from different activations; make them anew"
-            )
-        renamed = dataset["comoment"].rename(unit=f"unit_{side}", unit_other=f"unit_{side}_other")
-        pair = pair.assign({f"comoment_{side}": renamed})
-    return pair
 
 
 def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:

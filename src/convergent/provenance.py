@@ -18,9 +18,11 @@ from pathlib import Path
 VERSION = "0.1.0"
 PACKAGE = Path(__file__).parent
 # Settings reach a step as parameters, a changed dimension is refused on reading, an error leaves no result, and a
-# changed layout of the stores raises store.FORMAT: none of these modules changes a result by itself.
-NOT_DIGESTED = {"schema", "config", "provenance", "errors"}
-RECORDED = ("numpy", "scipy", "scikit-learn", "xarray", "zarr", "dask", "torch", "torchvision")
+# changed layout of the stores raises store.FORMAT, no step labels arrays from elsewhere: none of these modules changes a
+# result by itself.
+NOT_DIGESTED = {"schema", "config", "provenance", "errors", "activations"}
+MODULE = {"scikit-learn": "sklearn", "dask-ml": "dask_ml"}
+RECORDED = ("numpy", "scipy", "scikit-learn", "xarray", "zarr", "dask", "dask-ml", "numba", "torch", "torchvision")
 
 
 def code_digest(*modules: str) -> str:
@@ -69,7 +71,7 @@ def canonical(value: object) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, of the machine type and of the libraries that shape a number."""
-    installed = {name: version(name) for name in RECORDED if find_spec(name.replace("scikit-learn", "sklearn"))}
+    installed = {name: version(name) for name in RECORDED if find_spec(MODULE.get(name, name))}
     return installed | {"convergent": VERSION, "python": platform.python_version(), "machine": platform.machine()}
 
 

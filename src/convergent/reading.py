@@ -1,11 +1,12 @@
-"""The table in words: one paragraph for each comparison and network, with no claim that its numbers do not carry.
+"""The table in words: a list for each comparison and network, with no claim that its numbers do not carry.
 
 A difference counts where it lies beyond the 95 % interval of Student's t over seeds, each layer for itself. A
-comparison that only serves as the null of another has no paragraph of its own.
+comparison that only serves as the null of another is not read by itself.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,113 @@ UNTESTED = "untested, for want of a standard error over at least three seeds, in
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
     "is beyond the 95 % interval of Student's t, layers not corrected for one another. "
-    "Every number, with its error and its nulls, is in the table *summary.csv*."
+    "Every number, with its error and its nulls, is in the table *summary.csv*; docs/measures.md says what each means."
+)
+NULLS = {
+    "untrained": "the same seeds untrained",
+    "permuted": "B's images permuted",
+    "rotated": "B's axes turned at random in the space they span",
+    "permuted_labels": "permuted labels",
+    "chance": "the two networks made uncorrelated",
+}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is said of a measure.
+
+    Attributes
+    ----------
+    measure : whose statistics these are
+    text : with ``{}`` for the range over layers of each statistic
+    statistics : by name, with the format of its numbers; the first is compared with the nulls
+    nulls : kinds of null that it is compared with
+    """
+
+    measure: str
+    text: str
+    statistics: Mapping[str, str]
+    nulls: tuple[str, ...] = ()
+
+
+SENTENCES = (
+    Sentence(
+        "statistics",
+        "The mean activation of a unit is {}; {} of the samples are zero, {} of the units are dead.",
+        {"mean_activation": ".2g", "share_zeros": ".0%", "n_dead": ".1f"},
+    ),
+    Sentence(
+        "correlation",
+        "Any two units of the two networks correlate by a mean \\|r\\| of {}.",
+        {"mean_absolute_r": ".2f"},
+        ("permuted",),
+    ),
+    Sentence(
+        "matching",
+        "Matched one to one, units correlate by a mean r of {}.",
+        {"mean_r_one_to_one": ".2f"},
+        ("untrained", "rotated"),
+    ),
+    Sentence(
+        "mutual_information",
+        "By mutual information the best partner of a unit is the one it has by correlation for {} of the units; the "
+        "rank correlation of the two matrices is {}.",
+        {"share_same_semi_a": ".0%", "rank_correlation": ".2f"},
+    ),
+    Sentence(
+        "sparse_prediction",
+        "On held-out images the best single unit of the other network explains {} of the variance of a unit, a LASSO "
+        "of {} units {}.",
+        {
+            "r2_best_single_ab": ".0%",
+            "mean_nonzero_one_standard_error_ab": ".0f",
+            "r2_one_standard_error_ab": ".0%",
+        },
+    ),
+    Sentence(
+        "sparse_prediction",
+        "For nine tenths of what all units of the other network explain of a unit, one of them is enough for {} of the "
+        "units, two to five for {}, more are needed for {}.",
+        {"share_one_ab": ".0%", "share_two_to_five_ab": ".0%", "share_more_ab": ".0%"},
+        ("untrained",),
+    ),
+    Sentence(
+        "clustering",
+        "Of the spectral clusters, {} hold units of both networks.",
+        {"share_clusters_with_both": ".0%"},
+        ("permuted_labels",),
+    ),
+    Sentence(
+        "clustering",
+        "Within these clusters the units of one network explain {} of the variance of a unit of the other on held-out "
+        "images, the best single one {}.",
+        {"mean_r2_clusters": ".0%", "mean_best_r2_clusters": ".0%"},
+        ("untrained",),
+    ),
+    Sentence(
+        "subspace_match",
+        "The share of units in a subspace match, averaged over all distances ε, is {}; whole layers match from ε = {}.",
+        {"area": ".2f", "epsilon_full": ".2f"},
+        ("untrained", "chance"),
+    ),
+    Sentence(
+        "similarity",
+        "The debiased CKA of the spatial means is {}, the plain one {}.",
+        {"cka_pooled_debiased": ".2f", "cka_pooled": ".2f"},
+        ("untrained",),
+    ),
+    Sentence(
+        "cross_layer",
+        "By debiased CKA {} of the layers are most similar to the same layer of the other network.",
+        {"share_same_layer_a": ".0%"},
+        ("untrained",),
+    ),
+    Sentence(
+        "rsa",
+        "The dissimilarities of the images have a rank correlation of {} between the networks.",
+        {"spearman_correlation": ".2f"},
+        ("untrained",),
+    ),
 )
 
 
@@ -35,39 +142,25 @@ def write(table: pd.DataFrame, comparisons: Sequence[Mapping[str, Any]]) -> str:
     paragraphs = []
     for comparison in read:
         networks = Counter(tables.network_of(a) for a, _ in comparison["pairs"])
-        paragraphs += [_paragraph(table, comparison["name"], network, pairs) for network, pairs in networks.items()]
+        for network, pairs in networks.items():
+            paragraphs.append(f"**{comparison['name']}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of {network}.")
+            paragraphs += [f"- {text}" for text in _sentences(table, comparison["name"], network)]
     return "\n\n".join([f"{TITLE}\n{'=' * len(TITLE)}", *paragraphs, FOOTNOTE]) + "\n"
 
 
-def _paragraph(table: pd.DataFrame, name: str, network: str, pairs: int) -> str:
-    of = (table, name, network)
-    sentences = [f"**{name}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of {network}."]
-    matched = tables.means(*of, "matching", "mean_r_one_to_one")
-    if matched:
-        sentences.append(f"Matched one to one, units correlate by a mean r of {_range(matched, '.2f')}.")
-        for kind, what in (
-            ("untrained", "the same seeds untrained"),
-            ("rotated", "B's axes turned at random in the space they span"),
-        ):
-            excess = tables.excess(*of, "matching", "mean_r_one_to_one", kind)
+def _sentences(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
+    """Those whose statistics are in the table."""
+    for sentence in SENTENCES:
+        means = [tables.means(table, name, network, sentence.measure, statistic) for statistic in sentence.statistics]
+        if not all(means):
+            continue
+        ranges = (_range(mean, form) for mean, form in zip(means, sentence.statistics.values(), strict=True))
+        said = [sentence.text.format(*ranges)]
+        for kind in sentence.nulls:
+            excess = tables.excess(table, name, network, sentence.measure, next(iter(sentence.statistics)), kind)
             if excess:
-                sentences.append(f"Against {what}, this is {_verdict(excess)}.")
-    single = tables.means(*of, "sparse_prediction", "r2_best_single_ab")
-    sparse = tables.means(*of, "sparse_prediction", "r2_one_standard_error_ab")
-    used = tables.means(*of, "sparse_prediction", "mean_nonzero_one_standard_error_ab")
-    if sparse:
-        sentences.append(
-            f"On held-out images the best single unit of the other network explains {_range(single, '.0%')} of the "
-            f"variance of a unit, a LASSO of {_range(used, '.0f')} units {_range(sparse, '.0%')}."
-        )
-    clusters = tables.excess(*of, "clustering", "share_clusters_with_both", "permuted_labels")
-    if clusters:
-        share = _range(tables.means(*of, "clustering", "share_clusters_with_both"), ".0%")
-        sentences.append(
-            f"Of the spectral clusters, {share} hold units of both networks; against permuted labels, "
-            f"this is {_verdict(clusters)}."
-        )
-    return " ".join(sentences)
+                said.append(f"Against {NULLS[kind]}, this is {_verdict(excess)}.")
+        yield " ".join(said)
 
 
 def _range(means: Mapping[str, float], form: str) -> str:
@@ -75,6 +168,8 @@ def _range(means: Mapping[str, float], form: str) -> str:
     defined = {layer: mean for layer, mean in means.items() if mean == mean}
     if not defined:
         return "nothing defined"
+    if list(defined) == [tables.WHOLE]:
+        return f"{defined[tables.WHOLE]:{form}}"
     least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)
     undefined = [layer for layer in means if layer not in defined]
     missing = f" (undefined in {', '.join(undefined)})" if undefined else ""
@@ -88,9 +183,13 @@ def _verdict(excess: Mapping[str, tuple[float, float, int]]) -> str:
     verdicts: dict[str, list[str]] = {"larger in": [], "smaller in": [], "not told apart in": [], UNTESTED: []}
     for layer, (mean, error, seeds) in excess.items():
         if error != error:
-            verdicts[UNTESTED].append(f"``{layer}`` ({mean:+.2f})")
+            verdicts[UNTESTED].append(f"{_place(layer)} ({mean:+.2f})")
             continue
         bound = stdtrit(seeds - 1, 0.975) * error
         verdict = "larger in" if mean > bound else "smaller in" if -mean > bound else "not told apart in"
-        verdicts[verdict].append(f"``{layer}`` ({mean:+.2f} ± {error:.2f})")
+        verdicts[verdict].append(f"{_place(layer)} ({mean:+.2f} ± {error:.2f})")
     return ", ".join(f"{verdict} {', '.join(layers)}" for verdict, layers in verdicts.items() if layers)
+
+
+def _place(layer: str) -> str:
+    return "the network as a whole" if layer == tables.WHOLE else f"``{layer}``"

@@ -34,6 +34,14 @@ CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
         "comoment": (("fold", "unit_a", "unit_b"), "f"),
         "comoment_permuted": (("replicate", "fold", "unit_a", "unit_b"), "f"),
     },
+    "edges": {"edge": (("unit", "bin"), "f")},
+    "rdms": {
+        "euclidean": (("image", "image_other"), "f"),
+        "correlation": (("image", "image_other"), "f"),
+        "image_id": (("image",), "T"),
+        "label": (("image",), "i"),
+        "fold": (("image",), "i"),
+    },
     # Every measure: what the table shows, in the same form; its own variables are declared beside its formula.
     "measure": {
         "summary": (("statistic",), "f"),

@@ -1,9 +1,9 @@
 """The tidy table of every result: one row a statistic and null.
 
 Columns: comparison, pair (a snapshot for statistics of one network; ``{network}-all`` for the mean over the pairs of a
-network), layer, measure, statistic, value, standard_error, null, null_kind. The standard error of one pair is over
-images; that of a mean is over seeds: the jackknife that leaves out one seed and all its pairs (from three seeds on).
-Where an error or a null is not defined the field is empty.
+network), layer (``all``: the network as a whole), measure, statistic, value, standard_error, null, null_kind. The
+standard error of one pair is over images; that of a mean is over seeds: the jackknife that leaves out one seed and all
+its pairs (from three seeds on). Where an error or a null is not defined the field is empty.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from convergent.folds import standard_error
 from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
+WHOLE = "all"  # stands for the layer in a result that is of the network as a whole
 KEY = ["comparison", "layer", "measure", "statistic"]
 
 
@@ -55,7 +56,15 @@ def rows(result: Result) -> Iterator[tuple[object, ...]]:
         nulls |= dict(zip(map(str, measured["null_kind"].values), measured["summary_null"].values, strict=True))
         for i, statistic in enumerate(map(str, measured["statistic"].values)):
             value, error = float(measured["summary"][i]), float(measured["summary_standard_error"][i])
-            shared = (result.comparison, result.pair, layer, result.measure, statistic, value, error)
+            shared = (
+                result.comparison,
+                result.pair,
+                WHOLE if layer == "/" else layer,
+                result.measure,
+                statistic,
+                value,
+                error,
+            )
             defined = {kind: float(null[i]) for kind, null in nulls.items() if not np.isnan(null[i])}
             for kind, null in defined.items() or [("", np.nan)]:
                 yield (*shared, null, kind)

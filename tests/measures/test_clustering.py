@@ -1,15 +1,16 @@
-"""Clusters of units against planted groups, scikit-learn, brute force and the published conv1 matrices."""
+"""Clusters of units against planted groups, NumPy and the published conv1 matrices."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.spatial.distance import squareform
-from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
+from convergent.errors import InputError
+from convergent.measures import cluster_subspaces, held_out, nystroem
 from convergent.measures import clustering as measure
 from convergent.measures.clustering import STATISTICS, clustering
 
@@ -19,11 +20,10 @@ UNITS_A, UNITS_B = np.repeat(range(GROUPS), 3), np.repeat(range(GROUPS), 2)  # t
 SETTINGS = {"threshold": 0.2, "units_per_cluster": 5, "repeats": 2}
 
 
-def cluster(moments: xr.Dataset, weights: np.ndarray | None = None, seed: int = 0, **settings: float) -> xr.Dataset:
-    """Clusters, with the LASSO weights [unit_a, unit_b] of no importance unless given."""
+def cluster(moments: xr.Dataset, seed: int = 0, **settings: Any) -> xr.Dataset:
+    """Clusters, with LASSO weights of no importance."""
     a, b = moments["unit_a"].values, moments["unit_b"].values
-    weights = np.zeros((len(a), len(b))) if weights is None else weights
-    coefficient = xr.DataArray(weights.T, {"unit_b": b, "unit_a": a}, ("unit_b", "unit_a"))
+    coefficient = xr.DataArray(np.zeros((len(b), len(a))), {"unit_b": b, "unit_a": a}, ("unit_b", "unit_a"))
     return clustering(moments, coefficient, **(SETTINGS | settings), generator=np.random.default_rng(seed))
 
 
@@ -35,18 +35,6 @@ def labels_of(found: xr.Dataset) -> np.ndarray:
     return np.concatenate([found["label_a"], found["label_b"]])
 
 
-def average_linkage(distance: np.ndarray) -> list[float]:
-    """Heights of the merges, by brute force over all pairs of groups."""
-    groups, heights = [[i] for i in range(len(distance))], []
-    while len(groups) > 1:
-        height, i, j = min(
-            (distance[np.ix_(p, q)].mean(), i, j) for i, p in enumerate(groups) for j, q in enumerate(groups[:i])
-        )
-        groups = [g for k, g in enumerate(groups) if k not in (i, j)] + [groups[i] + groups[j]]
-        heights.append(height)
-    return heights
-
-
 @pytest.fixture
 def planted(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Units that follow the signal of their group: 3 of A and 2 of B in each of 4."""
@@ -56,15 +44,15 @@ def planted(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def conv1(reference: Path) -> xr.Dataset:
-    """The published conv1 correlations as moments of one fold."""
+    """The published conv1 correlations as moments of two equal folds."""
     a, b, ab = (
-        np.loadtxt(reference / f"conv1_{name}.csv", delimiter=",")[None]
+        np.loadtxt(reference / f"conv1_{name}.csv", delimiter=",")[None].repeat(2, axis=0)
         for name in ("within_net1", "within_net2", "between_net1_net2")
     )
-    zero = np.zeros((1, 96))
+    zero = np.zeros((2, 96))
     return xr.Dataset(
         {
-            "n": ("fold", [1.0]),
+            "n": ("fold", [1.0, 1.0]),
             "mean_a": (("fold", "unit_a"), zero),
             "mean_b": (("fold", "unit_b"), zero),
             "comoment_a": (("fold", "unit_a", "unit_a_other"), a),
@@ -188,64 +176,125 @@ def test_clustering__published_conv1_matrices_are_balanced(conv1: xr.Dataset) ->
     assert (found["size_a"] + found["size_b"]).max() <= 20  # the unnormalised Laplacian: one cluster of 80
 
 
-def test_clustering__leaves_carry_the_labels_of_live_units(
-    pair: Moments, planted: tuple[np.ndarray, np.ndarray]
-) -> None:
-    x, y = np.where(np.arange(12) == 0, 0, planted[0]), planted[1]
-    weights = np.zeros((12, 8))
-    weights[5, 3] = -0.9
-    found = cluster(pair(x, y).assign_coords(unit_a=np.arange(12) + 100, unit_b=np.arange(8) + 200), weights)
-    np.testing.assert_array_equal(found["leaf_net"], [0] * 11 + [1] * 8)
-    np.testing.assert_array_equal(found["leaf_unit"], [*range(101, 112), *range(200, 208)])
-    first = found["linkage"][0, :2].astype(int).values
-    assert found["leaf_unit"][first].values.tolist() == [105, 203]
-    assert sorted(found["leaf_order"].values) == list(range(19))
-
-
 def test_joint_correlation__agrees_with_numpy(pair: Moments, planted: tuple[np.ndarray, np.ndarray]) -> None:
     found = measure.joint_correlation(measure.folds.total(pair(*planted)))
     np.testing.assert_allclose(found, np.corrcoef(np.hstack(planted), rowvar=False), atol=1e-12)
     np.testing.assert_array_equal(np.diag(found), np.ones(20))
 
 
-def test_affinities__by_hand() -> None:
-    joint = np.array([[1.0, 0.2, 0.3, np.nan], [0.2, 1, -0.9, np.nan], [0.3, -0.9, 1, np.nan], [np.nan] * 4])
-    found = measure.affinities(joint, 0.2)  # up to the threshold there is no edge
-    np.testing.assert_array_equal(found, [[0, 0, 0.3, 0], [0, 0, 0, 0], [0.3, 0, 0, 0], [0, 0, 0, 0]])
+def test_clustering__says_what_a_cluster_knows_of_its_units(
+    pair: Moments, planted: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Held-out R² by least squares on raw activations, from all units of the other net in the cluster and the best."""
+    found = cluster(pair(*planted))
+    fold, sides = np.arange(300) // 60, dict(zip("ab", planted, strict=True))
+    r = np.corrcoef(np.hstack(planted), rowvar=False)[:12, 12:]
+    of_unit: dict[str, list[float]] = {"r2": [], "best_r2": []}
+    for side, other, matrix in (("a", "b", r), ("b", "a", r.T)):
+        label, of_other = found[f"label_{side}"].values, found[f"label_{other}"].values
+        y, x = sides[side], sides[other]
+        r2: dict[str, list[float]] = {"r2": [], "best_r2": []}
+        for unit, one in enumerate(label):
+            inside = np.flatnonzero(of_other == one)
+            error, total = np.zeros(2), 0.0
+            for k in range(5):
+                known, out = fold != k, fold == k
+                best = inside[np.abs(np.corrcoef(x[known][:, inside], y[known, unit], rowvar=False)[-1, :-1]).argmax()]
+                for i, predictors in enumerate((inside, [best])):
+                    design = np.column_stack([np.ones(300), x[:, predictors]])
+                    w = np.linalg.lstsq(design[known], y[known, unit], rcond=None)[0]
+                    error[i] += ((y[out, unit] - design[out] @ w) ** 2).sum()
+                total += ((y[out, unit] - y[known, unit].mean()) ** 2).sum()
+            for name, value in zip(r2, 1 - error / total, strict=True):
+                r2[name].append(value)
+        for name, values in r2.items():
+            expected = [np.array(values)[label == c].mean() for c in found["cluster"].values]
+            np.testing.assert_allclose(found[f"{name}_{side}_from_{other}"], expected, rtol=1e-9)
+            of_unit[name] += values
+        best_r = [matrix[label == c][:, of_other == c].max(axis=1).mean() for c in found["cluster"].values]
+        np.testing.assert_allclose(found[f"best_r_{side}"], best_r, rtol=1e-9)
+    values = named(found["summary"])
+    assert values["mean_r2_clusters"] == pytest.approx(np.mean(of_unit["r2"]), rel=1e-9)
+    assert values["mean_best_r2_clusters"] == pytest.approx(np.mean(of_unit["best_r2"]), rel=1e-9)
+    errors = named(found["summary_standard_error"])
+    assert 0 < errors["mean_r2_clusters"] < 0.05
+    assert np.isnan(errors["share_clusters_with_both"])
 
 
-def test_spectral__agrees_with_scikit_learn(planted: tuple[np.ndarray, np.ndarray]) -> None:
-    affinity = np.abs(np.corrcoef(np.hstack(planted), rowvar=False))
-    np.fill_diagonal(affinity, 0)
-    found = measure.spectral(affinity, GROUPS, np.array([1, 2]))
-    assert found.shape == (2, 20)
-    other = SpectralClustering(GROUPS, affinity="precomputed", random_state=0).fit_predict(affinity)
-    for labels in found:
-        assert adjusted_rand_score(labels, other) == 1
+def test_clustering__finds_a_shared_subspace_without_a_shared_basis(
+    pair: Moments, generator: np.random.Generator
+) -> None:
+    """Four clusters of four units: those of B are reflections of A's, so that together they say all, and each less."""
+    common = np.repeat(generator.standard_normal((400, 4)), 4, axis=1)
+    x = common + generator.standard_normal((400, 16))
+    axis = np.array([1, 1, -1, -1]) / 2
+    reflection = np.eye(4) - 2 * np.outer(axis, axis)  # what the units of a cluster share stays as it is
+    found = cluster(pair(x, x @ np.kron(np.eye(4), reflection)), units_per_cluster=8)
+    assert found.sizes["cluster"] == 4
+    np.testing.assert_array_equal(found["size_a"], [4] * 4)
+    np.testing.assert_array_equal(found["size_b"], [4] * 4)
+    values = named(found["summary"])
+    assert values["mean_r2_clusters"] == pytest.approx(1)
+    assert values["mean_best_r2_clusters"] == pytest.approx(0.75**2, abs=0.05)
+    null = named(found["summary_null"].sel(null_kind="permuted_labels"))
+    assert null["mean_r2_clusters"] < values["mean_r2_clusters"] - 0.2
 
 
-def test_spectral__separates_by_the_normalised_laplacian() -> None:
-    """A weak clique beside two strong ones that hang together: by size of edge the cut would go between those."""
-    affinity = np.zeros((12, 12))
-    affinity[:4, :4] = 0.01
-    affinity[4:, 4:] = 0.5
-    affinity[4:8, 4:8] = affinity[8:, 8:] = 1.0
-    affinity[3, 4] = affinity[4, 3] = 0.001
-    np.fill_diagonal(affinity, 0)
-    (labels,) = measure.spectral(affinity, 2, np.array([0]))
-    assert adjusted_rand_score(labels, np.repeat([0, 1], [4, 8])) == 1
+def test_clustering__null_is_of_permuted_labels(pair: Moments, planted: tuple[np.ndarray, np.ndarray]) -> None:
+    moments = pair(*planted)
+    found = cluster(moments, repeats=3)
+    split, generator = held_out.splits(moments), np.random.default_rng(0)
+    generator.integers(2**31, size=3)  # the k-means seeds
+    means = []
+    for repeat in range(3):
+        label = generator.permutation(labels_of(found))
+        errors = cluster_subspaces.errors(split, label[:12], label[12:])
+        means.append(cluster_subspaces.mean_r2(*errors))
+        for kind, r2 in zip(("r2", "best_r2"), cluster_subspaces.r2(*errors), strict=True):
+            for name, of_side, of_label in (("a_from_b", r2[:12], label[:12]), ("b_from_a", r2[12:], label[12:])):
+                inside = [of_side[of_label == c] for c in found["cluster"].values]
+                expected = [one.mean() if len(one) else np.nan for one in inside]
+                np.testing.assert_allclose(found[f"{kind}_{name}_permuted"][repeat], expected, rtol=1e-9)
+    null = named(found["summary_null"].sel(null_kind="permuted_labels"))
+    expected = dict(zip(("mean_r2_clusters", "mean_best_r2_clusters"), np.mean(means, axis=0), strict=True))
+    assert {name: null[name] for name in expected} == pytest.approx(expected, rel=1e-9)
+    assert null["mean_r2_clusters"] < named(found["summary"])["mean_r2_clusters"] - 0.2
 
 
-def test_tree__by_hand() -> None:
-    # Leaves 0, 1 of A and 2, 3 of B; all other pairs lie at the largest weight.
-    found = measure.tree(np.array([[0.0, -0.9], [0.4, 0.0]]))
-    np.testing.assert_allclose(found, [[0, 3, 0.0, 2], [1, 2, 0.5, 2], [4, 5, 0.9, 4]])
+def test_clustering__of_the_published_conv1_in_their_variant(conv1: xr.Dataset) -> None:
+    found = cluster(conv1, units_per_cluster=192 / 40, variant="li2016")
+    assert found.attrs == {"variant": "li2016", "method": "exact"}
+    assert found.sizes["cluster"] > 40
+    both = (found["size_a"] > 0) & (found["size_b"] > 0)
+    assert named(found["summary"])["share_clusters_with_both"] == both.mean() < 0.5
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_tree__agrees_with_brute_force(seed: int) -> None:
-    weights = np.random.default_rng(seed).uniform(-1, 1, (4, 3))
-    joint = np.abs(np.block([[np.zeros((4, 4)), weights], [weights.T, np.zeros((3, 3))]]))
-    distance = squareform(squareform(joint.max() - joint, checks=False))
-    np.testing.assert_allclose(measure.tree(weights)[:, 2], average_linkage(distance))
-    np.testing.assert_allclose(measure.tree(weights.T)[:, 2], average_linkage(distance))
+def test_clustering__of_wide_layers_is_approximated(pair: Moments, planted: tuple[np.ndarray, np.ndarray]) -> None:
+    moments = pair(*planted)
+    exact = cluster(moments)
+    found = cluster(moments, widest_exact=12, approximate=nystroem.normalised)
+    assert (exact.attrs["method"], found.attrs["method"]) == ("exact", "nystroem")
+    assert adjusted_rand_score(labels_of(found), labels_of(exact)) == 1
+    asked = []
+    cluster(moments, widest_exact=19, approximate=lambda *given: asked.append(given[1:]) or np.zeros((2, 20), int))
+    ((k, seeds, sampled),) = asked
+    assert (k, len(seeds), sampled) == (GROUPS, 2, 19)
+    assert cluster(moments, widest_exact=20).attrs["method"] == "exact"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"widest_exact": 19},
+            r"20 units are to be clustered, more than widest_exact = 19; .*approximate=nystroem.normalised",
+        ),
+        ({"widest_exact": 19, "variant": "li2016"}, "the variant li2016 cannot be approximated"),
+        ({"widest_exact": 9, "units_per_cluster": 2}, "into 10 clusters, more than can be sampled"),
+    ],
+)
+def test_clustering__refuses_what_it_cannot_approximate(
+    pair: Moments, planted: tuple[np.ndarray, np.ndarray], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        cluster(pair(*planted), **settings)

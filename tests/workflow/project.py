@@ -22,11 +22,15 @@ RECIPE = {
 }
 SMALL = {
     "networks": ["small"],
-    "seeds": [0, 1, 2, 3],
+    "seeds": [0, 1, 2],
     "probe": {"images": 80, "folds": 4, "seed": 0},
     "matching": {"rotations": 3},
     "sparse_prediction": {"alphas": 4, "smallest": 0.1},
     "clustering": {"repeats": 3},
+    "subspace_match": {"starts": 2, "orders": 1, "enumerated": 2},
+    "subspace_match_sampled": {"positions": 100, "draws": 2},
+    "similarity": {"permutations": 4},
+    "rsa": {"images": 60, "permutations": 4},
 }
 
 

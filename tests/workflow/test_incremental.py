@@ -10,7 +10,11 @@ import pytest
 import yaml
 from workflow.project import RECIPE, SMALL, Project
 
-PAIR_MEASURES = {"correlation", "matching", "sparse_prediction", "clustering"}
+# Measures of a pair that read its moments, and those that read something else.
+OF_MOMENTS = {"correlation", "matching", "sparse_prediction", "clustering", "mutual_information", "subspace_match"} | {
+    "similarity"
+}
+PAIR_MEASURES = OF_MOMENTS | {"subspace_match_sampled", "cross_layer", "rsa"}
 # Each rule, figures by their names, and the rules whose outputs it reads.
 READS: dict[str, set[str]] = {
     "inspect": set(),
@@ -24,36 +28,72 @@ READS: dict[str, set[str]] = {
     "matching": {"within", "between"},
     "sparse_prediction": {"within", "between"},
     "clustering": {"within", "between", "sparse_prediction"},
+    "edges": {"record"},
+    "mutual_information": {"record", "edges", "within", "between"},
+    "subspace_match": {"within", "between"},
+    "subspace_match_sampled": {"record"},
+    "similarity": {"record", "within", "between"},
+    "cross_layer": {"record"},
+    "rdm": {"record"},
+    "rsa": {"rdm"},
     "summary": {"statistics", *PAIR_MEASURES},
     "figure matching_by_depth": {"matching"},
     "figure matching_curves": {"matching"},
     "figure correlation_matrices": {"correlation", "matching"},
+    "figure mutual_information": {"mutual_information", "correlation"},
     "figure sparse_prediction": {"sparse_prediction"},
+    "figure code_types": {"sparse_prediction"},
     "figure clusters": {"clustering", "correlation"},
+    "figure cluster_subspaces": {"clustering"},
+    "figure subspace_match": {"subspace_match"},
+    "figure similarity": {"similarity"},
+    "figure cross_layer": {"cross_layer"},
+    "figure rsa": {"rsa"},
     "figure activation_spectra": {"statistics"},
 }
 FIGURES = {name for name in READS if name.startswith("figure ")}
+BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
+    "figure code_types"
+}
+PASSES = {"within", "between", "statistics", "edges", "mutual_information", "subspace_match_sampled"}
+SPARSE = {"sparse_prediction", "clustering"}
 # The rules that a change of meaning of each module reaches by itself.
 MODULES: dict[str, set[str]] = {
     "training": {"train"},
     "data": {"inspect", "probe", "train", "record"},
     "networks": {"inspect", "train", "record"},
     "recording": {"record"},
-    "moments": {"within", "between"} | PAIR_MEASURES,
-    "folds": {"within", "between", "statistics", "summary", "figure matching_by_depth"} | PAIR_MEASURES,
+    "blocks": PASSES,
+    "engine": PASSES | {"rdm"},
+    "folds": (PASSES | {"rdm", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
+    "moments": PASSES - {"statistics"},
     "histograms": {"statistics"},
-    "engine": {"within", "between", "statistics"},
+    "joint_histograms": {"edges", "mutual_information"},
+    "samples": {"subspace_match_sampled"},
+    "rdms": {"rdm"},
     "measures/summary": {"statistics"} | PAIR_MEASURES,
-    **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES)]},
-    "tables": {"summary", "figure matching_by_depth"},
+    **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES - {"matching"})]},
+    "measures/matching": {"matching", "mutual_information", "similarity"},
+    "measures/cka": {"similarity", "cross_layer"},
+    "measures/cca": {"similarity"},
+    "measures/minimal_matches": {"subspace_match", "subspace_match_sampled"},
+    "measures/subspace_match": {"subspace_match", "subspace_match_sampled"},
+    **dict.fromkeys(["measures/lasso", "measures/code_types"], {"sparse_prediction"}),
+    **{f"measures/{name}": {"clustering"} for name in ("cluster_subspaces", "dendrogram", "spectral", "nystroem")},
+    **{f"measures/{name}": SPARSE for name in ("forward_selection", "held_out", "least_squares")},
+    "tables": {"summary"} | BY_DEPTH,
     "reading": {"summary"},
     "figures/style": FIGURES,
+    "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
-    "steps/_pair": PAIR_MEASURES,
+    "steps/_pair": OF_MOMENTS,
     "steps/figure": FIGURES,
     # None changes a result by itself; a new layout of the stores raises store.FORMAT.
-    **{name: set() for name in ("__main__", "schema", "config", "provenance", "errors", "store", "steps/inspect")},
+    **{
+        name: set()
+        for name in ("__main__", "schema", "config", "provenance", "errors", "store", "steps/inspect", "activations")
+    },
 }
 
 
@@ -131,11 +171,11 @@ def test_plan__keys_reordered(finished: Project) -> None:
 
 
 def test_plan__seed_added(finished: Project) -> None:
-    finished.configure(seeds=[0, 1, 2, 3, 4])
+    finished.configure(seeds=[0, 1, 2, 3])
     planned = finished.planned()
     finished.configure()
-    once = {"train": 1, "record": 2, "within": 2, "statistics": 2, "summary": 1, "all": 1}
-    pairs = dict.fromkeys(["between", *PAIR_MEASURES], 8)
+    once = {"train": 1, "summary": 1, "all": 1} | dict.fromkeys(["record", "within", "statistics", "edges", "rdm"], 2)
+    pairs = dict.fromkeys(["between", *PAIR_MEASURES], 6)
     # The figures of the first pair are none of the new ones'.
     figures = dict.fromkeys(FIGURES - {"figure correlation_matrices", "figure clusters"}, 2)
     assert planned == Counter(once | pairs | figures)
@@ -145,7 +185,13 @@ SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
     ({"sparse_prediction": {"alphas": 5, "smallest": 0.1}}, {"sparse_prediction"}),
     ({"clustering": {"threshold": 0.3, "repeats": 3}}, {"clustering"}),
     ({"matching": {"rotations": 4}}, {"matching"}),
-    ({"moments": {"precision": "float32"}}, {"within", "between"}),
+    ({"mutual_information": {"bins": 10}}, {"edges"}),
+    ({"subspace_match": {"starts": 1, "orders": 1, "enumerated": 2}}, {"subspace_match"}),
+    ({"subspace_match_sampled": {"positions": 100, "draws": 3}}, {"subspace_match_sampled"}),
+    ({"similarity": {"permutations": 5}}, {"similarity"}),
+    ({"rsa": {"images": 60, "permutations": 5}}, {"rsa"}),
+    ({"rsa": {"images": 40, "permutations": 4}}, {"rdm"}),
+    ({"moments": {"permutations": 2}}, {"between", "mutual_information"}),
     ({"recording": {"dtype": "float32"}}, {"record"}),
     ({"recording": {"batch": 7}}, {"record"}),
     ({"probe": {"images": 40, "folds": 4, "seed": 0}}, {"probe"}),

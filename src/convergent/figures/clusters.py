@@ -16,8 +16,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     """[L] Fig. 4: the first pair, by spectral cluster and by dendrogram; the strip tells the net of each unit."""
     clustering, correlation = stores["clustering"][0], stores["correlation"][0]
     layers = list(clustering.layers)
-    figure = Figure(figsize=(2.3 * len(layers), 5.6), layout="constrained", dpi=150)
-    grid = figure.add_gridspec(3, len(layers), height_ratios=[4, 1.2, 4])
+    figure = Figure(figsize=(2.3 * len(layers), 4.7), layout="constrained", dpi=150)
+    grid = figure.add_gridspec(3, len(layers), height_ratios=[4, 1, 4])
     axes = []
     for column, layer in enumerate(layers):
         joint = _joint(correlation.layers[layer])
@@ -30,7 +30,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
             upper.axvline(edge - 0.5, color="black", linewidth=0.3)
         upper.set_title(layer)
         leaves = clusters["leaf_order"].values
-        if clusters.sizes["merge"]:
+        if clusters["linkage"].sel(column="distance").any():  # no tree without weights
             dendrogram(
                 clusters["linkage"].values, ax=tree, no_labels=True, color_threshold=0, above_threshold_color="black"
             )
@@ -40,6 +40,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         leaf_net = clusters["leaf_net"].values[leaves]
         leaf_unit = clusters["leaf_unit"].values[leaves]
         _sorted(lower, joint, _positions(clusters, leaf_net, leaf_unit), leaf_net)
+        for axis in (upper, lower):
+            axis.set_box_aspect(1)
         axes += [upper, lower]
     axes[0].set_ylabel("spectral clusters", labelpad=12)
     axes[1].set_ylabel("agglomerative,\nsparse weights", labelpad=12)
@@ -71,6 +73,8 @@ def _joint(correlation: xr.Dataset) -> np.ndarray:
 
 
 def _sorted(axis: Axes, joint: np.ndarray, order: np.ndarray, net: np.ndarray) -> Any:
+    if not len(order):  # all dead or isolated: a panel in grey
+        return style.matrix(axis, np.full((1, 1), np.nan))
     image = style.matrix(axis, joint[np.ix_(order, order)])
     strip = axis.inset_axes((-0.06, 0, 0.04, 1))
     strip.imshow(

@@ -1,23 +1,24 @@
 """Clusters of units of both networks together, from correlation and from sparse prediction.
 
-spectral: the joint correlation [[R_a, R_ab], [R_abᵀ, R_b]] with diagonal 0 and entries up to a threshold removed;
-normalised Laplacian, rows of its leading eigenvectors scaled to unit length, k-means (Ng, Jordan, Weiss 2001).
-agglomerative: W = coefficients of B from A, symmetric between the nets and 0 within them; distance max|W| − |W|,
-average linkage. That leaf merges join one unit of each net is forced by those zeros: not a finding.
+spectral: of the joint correlation [[R_a, R_ab], [R_abᵀ, R_b]] with diagonal 0 and entries up to a threshold removed.
+agglomerative: the dendrogram of the sparse weights.
+The null is labels permuted between the units. Standard errors hold the clusters fixed.
 Source: Li et al. 2016 (arXiv 1511.07543), section 4 and supplement.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 import xarray as xr
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
-from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from convergent import folds
+from convergent.errors import InputError
 from convergent.folds import Array
+from convergent.measures import cluster_subspaces, held_out, spectral
+from convergent.measures.dendrogram import dendrogram
 from convergent.measures.summary import summary
 
 STATISTICS = (
@@ -27,60 +28,93 @@ STATISTICS = (
     "share_clusters_with_both",
     "mean_r_within_clusters",
     "stability",
+    "mean_r2_clusters",
+    "mean_best_r2_clusters",
 )
 NET_A, NET_B = 0, 1
+VARIANTS = {"normalised": spectral.normalised, "li2016": spectral.li2016}
+# affinity, clusters, k-means seeds, sampled units → labels[seed, unit]: `nystroem.normalised`
+Approximate = Callable[[Array, int, np.ndarray, int], np.ndarray]
 
 
 def clustering(
     moments: xr.Dataset,
     coefficient: xr.DataArray,
     *,
-    threshold: float,
-    units_per_cluster: float,
-    repeats: int,
-    generator: np.random.Generator,
+    threshold: float = 0.2,
+    units_per_cluster: float = 5,
+    repeats: int = 5,
+    variant: Literal["normalised", "li2016"] = "normalised",
+    widest_exact: int = 4096,
+    approximate: Approximate | None = None,
+    generator: np.random.Generator | None = None,
 ) -> xr.Dataset:
     """Cluster the units of a pair.
 
     Parameters
     ----------
-    moments : of the pair, from `moments.joined`
+    moments : of the pair, from `moments.of` or `folds.joined`
     coefficient : ``coefficient_ab[unit_b, unit_a]`` of `sparse_prediction`
     threshold : correlations up to it are no edge
     units_per_cluster : live units of both networks for each spectral cluster; a component is at least one
-    repeats : k-means starts compared for stability, and permutations of the nets' labels
-    generator : of the starts and permutations
+    repeats : k-means starts compared for stability, and permutations of the labels
+    variant : of `spectral`
+    widest_exact, approximate : above so many units with an edge, `approximate` clusters, from a sample of so many;
+        `nystroem.normalised`
+    generator : of the starts and permutations; none: seed 0
 
     Returns
     -------
     ``label_a[unit_a]``, ``label_b[unit_b]`` (spectral; −1: dead or isolated); for each ``cluster`` ``size_a``,
-    ``size_b`` and mean r ``r_within_a``, ``r_within_b``, ``r_between``; ``linkage[merge, column]`` (SciPy's) over
-    ``leaf`` with ``leaf_net`` (0: A, 1: B), ``leaf_unit`` and ``leaf_order``; the summary with the null
-    ``permuted_labels``, and ``stability``, the mean adjusted Rand index between k-means starts
+    ``size_b`` and mean r ``r_within_a``, ``r_within_b``, ``r_between``; means over its units of A (and of B)
+    ``best_r_a``, r with the best unit of B in it, ``r2_a_from_b`` and ``best_r2_a_from_b``, held-out R² from all units
+    of B in it and from the best one, each also ``…_permuted[repeat, cluster]`` for permuted labels; the variables of
+    `dendrogram`; the summary with the null ``permuted_labels``, where ``stability`` is the mean adjusted Rand index
+    between k-means starts; the attributes ``variant`` and ``method`` (``exact`` or ``nystroem``)
+
+    Raises
+    ------
+    InputError : where the graph is wider than allowed and nothing can approximate it
     """
-    whole = folds.total(moments)
+    generator = np.random.default_rng(0) if generator is None else generator
+    whole, split = folds.total(moments), held_out.splits(moments)
     joint = joint_correlation(whole)
     net = np.repeat([NET_A, NET_B], [len(whole.live_a), len(whole.live_b)])
-    affinity = affinities(joint, threshold)
+    affinity = spectral.affinities(joint, threshold)
     connected = np.asarray(affinity.any(axis=1))
-    # At least a cluster for each component of the graph, which have nothing in common.
-    components = connected_components(affinity[np.ix_(connected, connected)], directed=False)[0]
-    k = round(np.concatenate([whole.live_a, whole.live_b]).sum() / units_per_cluster)
-    k = min(max(k, components), int(connected.sum()))
+    graph = affinity[np.ix_(connected, connected)]
+    k = _clusters_asked(graph, np.concatenate([whole.live_a, whole.live_b]).sum() / units_per_cluster)
     seeds = generator.integers(2**31, size=repeats)
     labels = np.full((repeats, len(net)), -1)
-    if k > 0:
-        labels[:, connected] = spectral(affinity[np.ix_(connected, connected)], k, seeds)
-    value = _summarise(joint, labels[0], net, k)
-    value[-1] = _stability(labels[:, connected])
-    permuted = [_summarise(joint, _permuted(labels[0], connected, generator), net, k) for _ in range(repeats)]
-    null = np.mean(permuted, axis=0)
+    if k:
+        labels[:, connected] = _spectral(graph, k, seeds, variant, widest_exact, approximate)
+    label = labels[0]
+    permuted = [_permuted(label, generator) for _ in range(repeats)]
+    errors, *errors_permuted = (
+        cluster_subspaces.errors(split, one[net == NET_A], one[net == NET_B]) for one in (label, *permuted)
+    )
+    null = np.mean([_summarise(joint, *one, net) for one in zip(permuted, errors_permuted, strict=True)], axis=0)
     null[:3] = np.nan  # the same by construction
-    result = summary(STATISTICS, value, None, {"permuted_labels": null})
-    result = result.merge(_clusters(joint, labels[0], net, k)).merge(_tree(coefficient, whole.live_a, whole.live_b))
-    result["label_a"] = ("unit_a", labels[0][net == NET_A], {"long_name": "spectral cluster; −1: dead or isolated"})
-    result["label_b"] = ("unit_b", labels[0][net == NET_B], {"long_name": "spectral cluster; −1: dead or isolated"})
-    return result.assign_coords(unit_a=moments["unit_a"].values, unit_b=moments["unit_b"].values)
+    error = np.full(len(STATISTICS), np.nan)
+    error[-2:] = cluster_subspaces.standard_error(*errors)
+    value = _summarise(joint, label, errors, net)
+    value[STATISTICS.index("stability")] = _stability(labels[:, connected])
+    r2, *r2_permuted = (
+        _by_cluster(cluster_subspaces.r2(*of), one, net)
+        for one, of in zip((label, *permuted), (errors, *errors_permuted), strict=True)
+    )
+    result = xr.merge(
+        [
+            summary(STATISTICS, value, error, {"permuted_labels": null}),
+            _clusters(joint, label, net),
+            _shared(r2, np.stack(r2_permuted)),
+            dendrogram(coefficient, whole.live_a, whole.live_b),
+        ]
+    )
+    text = {"long_name": "spectral cluster; −1: dead or isolated"}
+    result["label_a"], result["label_b"] = ("unit_a", label[net == NET_A], text), ("unit_b", label[net == NET_B], text)
+    result = result.assign_coords(unit_a=moments["unit_a"].values, unit_b=moments["unit_b"].values)
+    return result.assign_attrs(variant=variant, method="exact" if len(graph) <= widest_exact else "nystroem")
 
 
 def joint_correlation(pair: folds.Pair) -> Array:
@@ -89,72 +123,39 @@ def joint_correlation(pair: folds.Pair) -> Array:
     return np.block([[folds.correlation_within(pair.a), r], [r.T, folds.correlation_within(pair.b)]])
 
 
-def affinities(joint: Array, threshold: float) -> Array:
-    """Correlations above a threshold; 0 elsewhere, on the diagonal and for dead units."""
-    affinity = np.where(joint > threshold, joint, 0.0)  # NaN > τ is False
-    np.fill_diagonal(affinity, 0.0)
-    return affinity
+def _clusters_asked(graph: Array, asked: float) -> int:
+    """The number of clusters: at least one for each component, which have nothing in common, at most one a unit."""
+    components = int(connected_components(graph, directed=False)[0])
+    return min(max(round(asked), components), len(graph))
 
 
-def spectral(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
-    """Normalised spectral clustering (Ng, Jordan, Weiss 2001), once for each k-means seed: labels[seed, unit].
-
-    Parameters
-    ----------
-    affinity : symmetric, non-negative, every row with an edge
-    k : clusters, at least as many as the graph has components
-    seeds : of k-means
-    """
-    degree = np.sqrt(affinity.sum(axis=1))
-    size = len(affinity)
-    _, vectors = eigh(affinity / degree[:, None] / degree[None, :], subset_by_index=[size - k, size - 1])
-    rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.stack([KMeans(k, n_init=10, random_state=int(seed)).fit_predict(rows) for seed in seeds])
-
-
-def tree(weights: Array) -> Array:
-    """SciPy's linkage matrix of the units of A, then B, by average linkage on sparse weights [unit_a, unit_b]."""
-    a, b = weights.shape
-    joint = np.zeros((a + b, a + b))
-    joint[:a, a:], joint[a:, :a] = np.abs(weights), np.abs(weights).T
-    distance = joint.max() - joint
-    np.fill_diagonal(distance, 0.0)
-    return np.asarray(linkage(squareform(distance, checks=False), "average"))
+def _spectral(
+    graph: Array, k: int, seeds: np.ndarray, variant: str, widest_exact: int, approximate: Approximate | None
+) -> np.ndarray:
+    """labels[seed, unit], exact where the graph is narrow enough."""
+    if len(graph) <= widest_exact:
+        return VARIANTS[variant](graph, k, seeds)
+    wide = f"{len(graph)} units are to be clustered, more than widest_exact = {widest_exact}"
+    if variant != "normalised":
+        raise InputError(f"{wide}, and the variant {variant} cannot be approximated; raise it, or use normalised")
+    if k > widest_exact:
+        raise InputError(f"{wide}, into {k} clusters, more than can be sampled; raise it, or units_per_cluster")
+    if approximate is None:
+        raise InputError(f"{wide}; raise it, or pass approximate=nystroem.normalised")
+    return approximate(graph, k, seeds, widest_exact)
 
 
-def _tree(coefficient: xr.DataArray, live_a: np.ndarray, live_b: np.ndarray) -> xr.Dataset:
-    weights = coefficient.transpose("unit_a", "unit_b").values[np.ix_(live_a, live_b)]
-    merges = tree(weights) if sum(weights.shape) > 1 else np.zeros((0, 4))
-    unit = np.concatenate([coefficient["unit_a"].values[live_a], coefficient["unit_b"].values[live_b]])
-    net = np.repeat([NET_A, NET_B], weights.shape)
-    order = leaves_list(merges) if len(merges) else np.arange(len(unit))
-    return xr.Dataset(
-        {
-            "linkage": (("merge", "column"), merges, {"long_name": "linkage matrix of SciPy, average linkage"}),
-            "leaf_net": ("leaf", net, {"long_name": "0: unit of A, 1: unit of B"}),
-            "leaf_unit": ("leaf", unit, {"long_name": "unit"}),
-            "leaf_order": ("leaf", order, {"long_name": "leaves from left to right"}),
-        },
-        {"column": np.array(["left", "right", "distance", "size"], dtype=np.dtypes.StringDType())},
-    )
-
-
-def _clusters(joint: Array, label: np.ndarray, net: np.ndarray, k: int) -> xr.Dataset:
+def _clusters(joint: Array, label: np.ndarray, net: np.ndarray) -> xr.Dataset:
     """Size and mean correlations of each cluster."""
     rows = []
-    for cluster in range(k):
+    for cluster in range(label.max() + 1):
         a, b = np.flatnonzero((label == cluster) & (net == NET_A)), np.flatnonzero((label == cluster) & (net == NET_B))
         between = joint[np.ix_(a, b)]
-        rows.append(
-            (
-                len(a),
-                len(b),
-                _off_diagonal(joint, a),
-                _off_diagonal(joint, b),
-                between.mean() if between.size else np.nan,
-            )
+        of_both = (
+            (between.mean(), between.max(axis=1).mean(), between.max(axis=0).mean()) if between.size else [np.nan] * 3
         )
-    size_a, size_b, r_a, r_b, r_ab = np.array(rows).reshape(k, 5).T
+        rows.append((len(a), len(b), _off_diagonal(joint, a), _off_diagonal(joint, b), *of_both))
+    size_a, size_b, r_a, r_b, r_ab, best_a, best_b = np.array(rows).reshape(-1, 7).T
     return xr.Dataset(
         {
             "size_a": ("cluster", size_a.astype(np.int64), {"long_name": "units of A"}),
@@ -162,24 +163,52 @@ def _clusters(joint: Array, label: np.ndarray, net: np.ndarray, k: int) -> xr.Da
             "r_within_a": ("cluster", r_a, {"long_name": "mean r between its units of A"}),
             "r_within_b": ("cluster", r_b, {"long_name": "mean r between its units of B"}),
             "r_between": ("cluster", r_ab, {"long_name": "mean r of its units of A with those of B"}),
+            "best_r_a": ("cluster", best_a, {"long_name": "mean r of its units of A with their best unit of B in it"}),
+            "best_r_b": ("cluster", best_b, {"long_name": "mean r of its units of B with their best unit of A in it"}),
         },
-        {"cluster": np.arange(k)},
+        {"cluster": np.arange(len(rows))},
     )
 
 
-def _summarise(joint: Array, label: np.ndarray, net: np.ndarray, k: int) -> Array:
-    both = [{NET_A, NET_B} <= set(net[label == cluster]) for cluster in range(k)]
+def _shared(r2: Array, permuted: Array) -> xr.Dataset:
+    """What a cluster says about its units: r2[kind, side, cluster], permuted[repeat, kind, side, cluster]."""
+    variables = {}
+    for i, (kind, text) in enumerate((("r2", "all units of the other net in it"), ("best_r2", "the best one of them"))):
+        for j, (side, other) in enumerate((("a", "b"), ("b", "a"))):
+            name, long_name = (
+                f"{kind}_{side}_from_{other}",
+                f"mean held-out R² of its units of {side.upper()} from {text}",
+            )
+            variables[name] = xr.Variable("cluster", r2[i, j], {"long_name": long_name})
+            variables[f"{name}_permuted"] = xr.Variable(
+                ("repeat", "cluster"), permuted[:, i, j], {"long_name": f"{long_name}, labels permuted"}
+            )
+    return xr.Dataset(variables)
+
+
+def _by_cluster(values: Array, label: np.ndarray, net: np.ndarray) -> Array:
+    """Means over the units of A and of B of each cluster, [..., side, cluster] of values[..., unit]; NaN for none."""
+    clusters = np.arange(label.max() + 1)
+    inside = (label == clusters[:, None]) & (net == np.array([NET_A, NET_B])[:, None, None])  # [side, cluster, unit]
+    sums = np.where(inside, values[..., None, None, :], 0.0).sum(axis=-1)
+    size = inside.sum(axis=-1)
+    return np.asarray(sums / np.where(size > 0, size, np.nan))
+
+
+def _summarise(joint: Array, label: np.ndarray, errors: tuple[Array, Array], net: np.ndarray) -> Array:
+    """The summary, in the order of `STATISTICS`, but for the stability."""
+    both = [{NET_A, NET_B} <= set(net[label == cluster]) for cluster in range(label.max() + 1)]
     together = (label[:, None] == label[None, :]) & (label >= 0)[:, None] & ~np.eye(len(label), dtype=bool)
     r = joint[together]
     live = ~np.isnan(np.diag(joint))
     isolated = [(live & (label < 0) & (net == side)).sum() for side in (NET_A, NET_B)]
     share, mean = np.mean(both) if both else np.nan, r.mean() if r.size else np.nan
-    return np.array([k, *isolated, share, mean, np.nan])
+    return np.array([len(both), *isolated, share, mean, np.nan, *cluster_subspaces.mean_r2(*errors)])
 
 
-def _permuted(label: np.ndarray, connected: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _permuted(label: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     permuted = label.copy()
-    permuted[connected] = generator.permutation(label[connected])
+    permuted[label >= 0] = generator.permutation(label[label >= 0])
     return permuted
 
 

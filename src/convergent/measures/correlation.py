@@ -21,7 +21,7 @@ def correlation(moments: xr.Dataset) -> xr.Dataset:
 
     Parameters
     ----------
-    moments : of the pair, from `moments.joined`
+    moments : of the pair, from `moments.of` or `folds.joined`
 
     Returns
     -------

@@ -40,7 +40,7 @@ def matching(moments: xr.Dataset, *, rotations: int = 20, generator: np.random.G
 
     Parameters
     ----------
-    moments : of the pair, from `moments.joined`
+    moments : of the pair, from `moments.of` or `folds.joined`
     rotations : draws of the rotated null
     generator : of the rotations; none: seed 0
 

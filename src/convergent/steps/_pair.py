@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from convergent import moments, store
+from convergent import folds, store
 from convergent.errors import InputError, about
 
 # Moments up to this size are read at once; of larger ones, measures read one fold at a time.
@@ -54,7 +54,7 @@ def measure(
             raise InputError(f"{between} compares {expected}, but {path} holds {found}")
     layers = {}
     for layer, dataset in pair.layers.items():
-        joined = moments.joined(within_a.layers[layer], within_b.layers[layer], dataset)
+        joined = folds.joined(within_a.layers[layer], within_b.layers[layer], dataset)
         if joined.nbytes <= IN_MEMORY:
             joined.load()
         generator = np.random.default_rng(

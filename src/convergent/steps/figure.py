@@ -7,7 +7,8 @@ from pathlib import Path
 
 from convergent import figures, store
 
-FIGURES = sorted(path.stem for path in Path(figures.__file__).parent.glob("[a-z]*.py") if path.stem != "style")
+SHARED = {"style", "by_depth"}
+FIGURES = sorted({path.stem for path in Path(figures.__file__).parent.glob("[a-z]*.py")} - SHARED)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,118 @@
+"""Every layer of A beside every layer of B: linear CKA of their rows, raw and debiased.
+
+Shapes [layer_a, layer_b]. The check of Kornblith et al. 2019 (arXiv 1905.00414): among the layers of
+another training of one recipe, the most similar to a layer should be the same layer. Judged by debiased CKA, for the
+raw one is high between wide layers whatever they hold: ``cka_permuted`` says how high.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from convergent import folds
+from convergent.folds import Array
+from convergent.measures import cka
+from convergent.measures.summary import summary
+
+DEFINITIONS = {
+    "n_layers_a": "layers of A with variance",
+    "n_layers_b": "layers of B with variance",
+    "share_same_layer_a": "share of the layers of A that B has too to which the same layer is the most similar of B",
+    "share_same_layer_b": "share of the layers of B that A has too to which the same layer is the most similar of A",
+    "mean_same_layer": "mean debiased CKA of a layer with the same layer",
+    "mean_other_layers": "mean debiased CKA of a layer with another",
+}
+STATISTICS = tuple(DEFINITIONS)
+
+
+def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """CKA of all layers of a pair, with standard errors over images.
+
+    Costs 2·n·Σp·Σq multiplications for n images and layers of p and q units; one layer of A and all of B are held.
+
+    Parameters
+    ----------
+    rows_a, rows_b : spatial means ``[image, unit]`` by layer, with the coordinates ``image_id`` and ``fold``
+
+    Returns
+    -------
+    ``cka[layer_a, layer_b]``, 0–1, ``cka_debiased``, −1–1, their ``…_standard_error`` (jackknife over folds of images)
+    and ``cka_permuted``, the mean of ``cka`` over all permutations of the images; NaN where a layer is dead; and the
+    summary with the coordinate ``definition[statistic]`` and the null ``permuted``
+
+    Raises
+    ------
+    InputError : where the rows are not of the same images
+    """
+    first = next(iter(rows_a.values()))
+    for rows in (*rows_a.values(), *rows_b.values()):
+        cka.check_same_images(first, rows)
+    all_b = [cka.rows(rows) for rows in rows_b.values()]
+    within_a, within_b = [], [cka.products(b, b) for b in all_b]
+    found = []
+    for rows in rows_a.values():
+        a = cka.rows(rows)
+        within_a.append(cka.products(a, a))
+        found.append(
+            [cka.similarities(cka.products(a, b), within_a[-1], bb) for b, bb in zip(all_b, within_b, strict=True)]
+        )
+    similarity = np.moveaxis(np.array(found), (2, 3), (0, 1))  # [1 + fold, kind, layer_a, layer_b]
+    raw, debiased, _, expected = similarity[0]
+    error_raw, error_debiased, *_ = folds.standard_error(similarity[1:])
+    names = list(rows_a), list(rows_b)
+    shares, means = summarise(debiased, *names)
+    n_live = [sum(bool(products[0, 0] > 0) for products in side) for side in (within_a, within_b)]
+    # Counts and shares jump: no error. The mean of debiased CKA over all permutations is 0.
+    error = folds.standard_error(summarise(left_out[1], *names)[1] for left_out in similarity[1:])
+    undefined = np.full(4, np.nan)
+    result = summary(
+        STATISTICS,
+        np.concatenate([n_live, shares, means]),
+        np.concatenate([undefined, error]),
+        {"permuted": np.concatenate([undefined, 0 * means])},
+    )
+    dims = ("layer_a", "layer_b")
+    result = result.assign(
+        {
+            "cka": (dims, raw, {"long_name": "linear CKA"}),
+            "cka_standard_error": (dims, error_raw, {"long_name": "standard error of linear CKA over images"}),
+            "cka_permuted": (dims, expected, {"long_name": "linear CKA, mean over all permutations of the images"}),
+            "cka_debiased": (dims, debiased, {"long_name": "debiased linear CKA"}),
+            "cka_debiased_standard_error": (
+                dims,
+                error_debiased,
+                {"long_name": "standard error of debiased linear CKA over images"},
+            ),
+        }
+    )
+    text = np.dtypes.StringDType()
+    return result.assign_coords(
+        layer_a=np.array(names[0], dtype=text),
+        layer_b=np.array(names[1], dtype=text),
+        definition=("statistic", np.array(list(DEFINITIONS.values()), dtype=text)),
+    )
+
+
+def summarise(debiased: Array, layers_a: Sequence[str], layers_b: Sequence[str]) -> tuple[Array, Array]:
+    """Shares of layers most similar to the same layer, of A and of B; mean CKA of same layers and of others.
+
+    Parameters
+    ----------
+    debiased : [layer_a, layer_b]
+    """
+    same = np.array(layers_a)[:, None] == np.array(layers_b)[None, :]
+    defined = ~np.isnan(debiased)
+    shares = [_share(debiased, same), _share(debiased.T, same.T)]
+    return np.array(shares), np.array([_mean(debiased[same & defined]), _mean(debiased[~same & defined])])
+
+
+def _share(debiased: Array, same: np.ndarray) -> float:
+    """Share of the rows with a defined value at the same column whose largest value is there."""
+    rows = (same & ~np.isnan(debiased)).any(axis=1)
+    nearest = np.where(np.isnan(debiased), -np.inf, debiased)[rows].argmax(axis=1)
+    return _mean(same[rows, nearest])
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else np.nan

@@ -1,0 +1,77 @@
+"""Spectral clusters of a graph of units.
+
+normalised (Ng, Jordan, Weiss 2001): the k leading eigenvectors of D^(−½) W D^(−½), rows scaled to unit length, k-means.
+li2016 (Li et al. 2016, arXiv 1511.07543): the k last eigenvectors of D − W, k-means; a cluster of more than 2·α of all
+units, α = .025, is split once more by the same method. W is the affinity, D the diagonal of its row sums.
+"""
+
+import math
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.cluster import KMeans
+
+from convergent.folds import Array
+
+ALPHA = 0.025
+
+
+def affinities(joint: Array, threshold: float) -> Array:
+    """Correlations above a threshold; 0 elsewhere, on the diagonal and for dead units."""
+    affinity = np.where(joint > threshold, joint, 0.0)  # NaN > τ is False
+    np.fill_diagonal(affinity, 0.0)
+    return affinity
+
+
+def normalised(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
+    """Clusters by the normalised Laplacian, once for each k-means seed: labels[seed, unit].
+
+    Parameters
+    ----------
+    affinity : symmetric, non-negative, every row with an edge
+    k : clusters, at least as many as the graph has components
+    seeds : of k-means
+    """
+    degree = np.sqrt(affinity.sum(axis=1))
+    size = len(affinity)
+    _, vectors = eigh(affinity / degree[:, None] / degree[None, :], subset_by_index=[size - k, size - 1])
+    rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.stack([k_means(rows, k, seed) for seed in seeds])
+
+
+def li2016(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
+    """Clusters by the unnormalised Laplacian, the largest split again: labels[seed, unit]; parameters as `normalised`.
+
+    The published limit is twice the mean size of k = 40 clusters; of fewer clusters it is twice their mean size, or all
+    of them would be split. A cluster above it becomes as few parts as could each keep to it.
+    """
+    size = len(affinity)
+    limit = 2 * max(ALPHA * size, size / k)
+    return np.stack(
+        [
+            _split(affinity, labels, limit, seed)
+            for seed, labels in zip(seeds, unnormalised(affinity, k, seeds), strict=True)
+        ]
+    )
+
+
+def unnormalised(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
+    """Clusters by the unnormalised Laplacian as they come: labels[seed, unit]."""
+    _, vectors = eigh(np.diag(affinity.sum(axis=1)) - affinity, subset_by_index=[0, k - 1])
+    return np.stack([k_means(vectors, k, seed) for seed in seeds])
+
+
+def k_means(rows: Array, k: int, seed: int) -> np.ndarray:
+    """The best of ten starts: labels[row]."""
+    return np.asarray(KMeans(k, n_init=10, random_state=int(seed)).fit_predict(rows))
+
+
+def _split(affinity: Array, labels: np.ndarray, limit: float, seed: int) -> np.ndarray:
+    """Clusters of more units than the limit in parts, with labels of their own."""
+    labels = labels.copy()
+    sizes = np.bincount(labels)
+    for cluster in np.flatnonzero(sizes > limit):
+        units = np.flatnonzero(labels == cluster)
+        (parts,) = unnormalised(affinity[np.ix_(units, units)], math.ceil(len(units) / limit), np.array([seed]))
+        labels[units[parts > 0]] = labels.max() + parts[parts > 0]
+    return labels

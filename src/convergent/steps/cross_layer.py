@@ -1,0 +1,36 @@
+"""Compare every layer of A with every layer of B by CKA of their spatial means."""
+
+import argparse
+from pathlib import Path
+
+from convergent import store
+from convergent.errors import InputError
+from convergent.measures.cross_layer import cross_layer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--a", required=True, type=Path, help="store of spatial means of A")
+    parser.add_argument("--b", required=True, type=Path, help="store of spatial means of B")
+    parser.add_argument("--output", required=True, type=Path, help="store to write")
+
+
+def run(*, a: Path, b: Path, output: Path) -> None:
+    pooled_a, pooled_b = store.read(a, "pooled"), store.read(b, "pooled")
+    if pooled_a.attributes["probe_fingerprint"] != pooled_b.attributes["probe_fingerprint"]:
+        raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
+    rows_a, rows_b = (
+        {layer: dataset["activation"] for layer, dataset in pooled.layers.items()} for pooled in (pooled_a, pooled_b)
+    )
+    attributes = store.stamp(
+        "Linear CKA of every layer of A with every layer of B",
+        "cross_layer",
+        {},
+        references="Kornblith et al. 2019, arXiv 1905.00414",
+        snapshot_a=pooled_a.attributes["snapshot"],
+        snapshot_b=pooled_b.attributes["snapshot"],
+        checkpoint_digest_a=pooled_a.attributes["checkpoint_digest"],
+        checkpoint_digest_b=pooled_b.attributes["checkpoint_digest"],
+        probe_fingerprint=pooled_a.attributes["probe_fingerprint"],
+        data=pooled_a.attributes["data"],
+    )
+    store.save({"/": cross_layer(rows_a, rows_b)}, output, "measure", attributes)

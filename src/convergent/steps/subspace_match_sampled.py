@@ -1,0 +1,58 @@
+"""Match the subspaces of a pair on samples drawn at random, as published."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from convergent import engine, samples, store
+from convergent.config import SubspaceMatchSampled, parse
+from convergent.errors import InputError, about
+from convergent.measures.subspace_match_sampled import subspace_match_sampled
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--a", required=True, type=Path, help="store of activations of A")
+    parser.add_argument("--b", required=True, type=Path, help="store of activations of B")
+    parser.add_argument(
+        "--settings",
+        required=True,
+        type=parse(SubspaceMatchSampled),
+        help="the subspace_match_sampled section: a YAML file, or JSON",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser.add_argument("--output", required=True, type=Path, help="store to write")
+
+
+def run(*, a: Path, b: Path, settings: SubspaceMatchSampled, threads: int, output: Path) -> None:
+    recorded_a, recorded_b = (store.read(path, "activations", chunks={}) for path in (a, b))
+    if list(recorded_a.layers) != list(recorded_b.layers):
+        raise InputError(f"{a} and {b} hold different layers: {list(recorded_a.layers)} and {list(recorded_b.layers)}")
+    if recorded_a.attributes["probe_fingerprint"] != recorded_b.attributes["probe_fingerprint"]:
+        raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
+    layers = {}
+    with engine.threads(threads):
+        for layer, dataset in recorded_a.layers.items():
+            with about(f"{a} and {b}: {layer}"):
+                drawn = samples.between(
+                    dataset["activation"],
+                    recorded_b.layers[layer]["activation"],
+                    positions=settings.positions,
+                    draws=settings.draws,
+                    seed=settings.seed,
+                )
+            layers[layer] = subspace_match_sampled(drawn, epsilons=settings.epsilons).assign_attrs(
+                spatial=drawn.attrs["spatial"], n=int(drawn["n"][0])
+            )
+    attributes = store.stamp(
+        "Maximum matches of the subspaces that units of A and B span, on samples drawn at random",
+        "subspace_match_sampled",
+        asdict(settings),
+        references="Wang et al. 2018, arXiv 1810.11750, section 5",
+        snapshot_a=recorded_a.attributes["snapshot"],
+        snapshot_b=recorded_b.attributes["snapshot"],
+        checkpoint_digest_a=recorded_a.attributes["checkpoint_digest"],
+        checkpoint_digest_b=recorded_b.attributes["checkpoint_digest"],
+        probe_fingerprint=recorded_a.attributes["probe_fingerprint"],
+        data=recorded_a.attributes["data"],
+    )
+    store.save(layers, output, "measure", attributes)

@@ -1,0 +1,65 @@
+"""Prediction within clusters, by hand and against least squares on raw activations."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from convergent.measures import cluster_subspaces as measure
+from convergent.measures import held_out
+
+Moments = Callable[..., xr.Dataset]
+LABEL_A, LABEL_B = np.array([0, 0, 1, 2, -1, 0]), np.array([1, 0, 0, -1, 3])
+
+
+@pytest.fixture
+def split(pair: Moments, generator: np.random.Generator) -> list[held_out.Split]:
+    x = generator.standard_normal((100, 6))
+    return held_out.splits(pair(x, x[:, :5] + generator.standard_normal((100, 5))))
+
+
+def test_coefficients__keep_to_the_cluster(split: list[held_out.Split]) -> None:
+    within, between = held_out.correlations(split[0][0])
+    every, best = measure.coefficients(within, between, LABEL_A, LABEL_B)
+    together = LABEL_B[:, None] == LABEL_A
+    together[3] = False
+    np.testing.assert_array_equal(every != 0, together)
+    inside = [0, 1, 5]
+    expected = np.linalg.solve(within[np.ix_(inside, inside)], between[inside][:, [1, 2]]).T
+    np.testing.assert_allclose(every[1:3][:, inside], expected, rtol=1e-9)
+    for target in (0, 1, 2):
+        strongest = np.where(together[target], np.abs(between[:, target]), -1).argmax()
+        np.testing.assert_array_equal(np.flatnonzero(best[target]), [strongest])
+        assert best[target, strongest] == pytest.approx(between[strongest, target])
+    assert not best[3:].any()
+
+
+def test_errors__units_without_the_other_network_have_none(split: list[held_out.Split]) -> None:
+    squared, total = measure.errors(split, LABEL_A, LABEL_B)
+    assert squared.shape == (5, 2, 11)
+    known = np.array([0, 1, 2, 5, 6, 7, 8])  # units of A, then of B, in clusters 0 and 1
+    np.testing.assert_array_equal(~np.isnan(squared), np.broadcast_to(np.isin(np.arange(11), known), (5, 2, 11)))
+    r2 = measure.r2(squared, total)
+    np.testing.assert_allclose(r2[:, known], 1 - squared[:, :, known].sum(0) / total[:, known].sum(0), rtol=1e-12)
+    np.testing.assert_allclose(measure.mean_r2(squared, total), r2[:, known].mean(axis=1), rtol=1e-12)
+
+
+def test_errors__are_the_same_seen_from_the_other_side(split: list[held_out.Split]) -> None:
+    straight, total = measure.errors(split, LABEL_A, LABEL_B)
+    turned, total_turned = measure.errors(held_out.exchanged(split), LABEL_B, LABEL_A)
+    np.testing.assert_allclose(np.roll(turned, 6, axis=2), straight, rtol=1e-9)
+    np.testing.assert_allclose(np.roll(total_turned, 6, axis=1), total, rtol=1e-9)
+
+
+def test_standard_error__leaves_out_one_fold_after_the_other(split: list[held_out.Split]) -> None:
+    squared, total = measure.errors(split, LABEL_A, LABEL_B)
+    left_out = np.array([measure.mean_r2(np.delete(squared, k, 0), np.delete(total, k, 0)) for k in range(5)])
+    expected = np.sqrt(4 / 5 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    np.testing.assert_allclose(measure.standard_error(squared, total), expected, rtol=1e-9)
+
+
+def test_mean_r2__without_mixed_clusters_is_undefined(split: list[held_out.Split]) -> None:
+    squared, total = measure.errors(split, np.zeros(6, int), np.ones(5, int))
+    assert np.isnan(measure.mean_r2(squared, total)).all()
+    assert np.isnan(measure.standard_error(squared, total)).all()
