@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from convergent import folds, moments
+from convergent import moments
+from convergent.folds import joined
 
 BESIDE = Path(__file__).parents[2] / "shared"
 
@@ -64,6 +65,6 @@ def pair() -> Callable[..., xr.Dataset]:
 
     def of(x: np.ndarray, y: np.ndarray, folds: int = 5, permutations: int = 1) -> xr.Dataset:
         a, b = layer(x, folds), layer(y, folds)
-        return folds.joined(moments.within(a), moments.within(b), moments.between(a, b, permutations=permutations))
+        return joined(moments.within(a), moments.within(b), moments.between(a, b, permutations=permutations))
 
     return of

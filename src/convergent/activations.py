@@ -1,7 +1,7 @@
 """Anyone's activations as a labelled layer: NumPy, Dask or xarray in, what every pass reads out.
 
 A layer is ``activation[image, ..., unit]``: samples are images, and positions where there are axes between. It has
-the coordinates ``image_id``, ``label``, ``fold`` and ``unit``, and Dask chunks along ``image`` alone, none across a fold.
+the coordinates ``image_id``, ``label``, ``fold``, ``unit``, and Dask chunks along ``image`` alone, none across a fold.
 """
 
 import math

@@ -17,9 +17,8 @@ from pathlib import Path
 
 VERSION = "0.1.0"
 PACKAGE = Path(__file__).parent
-# Settings reach a step as parameters, a changed dimension is refused on reading, an error leaves no result, and a
-# changed layout of the stores raises store.FORMAT, no step labels arrays from elsewhere: none of these modules changes a
-# result by itself.
+# Settings reach a step as parameters, a changed dimension is refused on reading, an error leaves no result, a changed
+# layout of the stores raises store.FORMAT, no step labels arrays from elsewhere: none of these changes a result.
 NOT_DIGESTED = {"schema", "config", "provenance", "errors", "activations"}
 MODULE = {"scikit-learn": "sklearn", "dask-ml": "dask_ml"}
 RECORDED = ("numpy", "scipy", "scikit-learn", "xarray", "zarr", "dask", "dask-ml", "numba", "torch", "torchvision")

@@ -100,7 +100,7 @@ SENTENCES = (
         "Within these clusters the units of one network explain {} of the variance of a unit of the other on held-out "
         "images, the best single one {}.",
         {"mean_r2_clusters": ".0%", "mean_best_r2_clusters": ".0%"},
-        ("untrained",),
+        ("untrained", "permuted_labels"),
     ),
     Sentence(
         "subspace_match",
@@ -159,7 +159,8 @@ def _sentences(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
         for kind in sentence.nulls:
             excess = tables.excess(table, name, network, sentence.measure, next(iter(sentence.statistics)), kind)
             if excess:
-                said.append(f"Against {NULLS[kind]}, this is {_verdict(excess)}.")
+                this = "this" if len(means) == 1 else "the first"
+                said.append(f"Against {NULLS[kind]}, {this} is {_verdict(excess)}.")
         yield " ".join(said)
 
 

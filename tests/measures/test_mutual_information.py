@@ -250,6 +250,13 @@ def test_rank_correlation__agrees_with_scipy(seed: int, size: int, values: int) 
         assert found == pytest.approx(stats.spearmanr(x[defined], y[defined]).statistic, abs=1e-12)
 
 
+def test_rank_correlation__takes_what_differs_by_rounding_for_a_tie() -> None:
+    x, y = np.array([0.1 + 0.2, 0.3, 0.5, 0.4]), np.array([1.0, 2.0, 3.0, 4.0])
+    assert x[0] > x[1]
+    expected = stats.spearmanr([0.3, 0.3, 0.5, 0.4], y).statistic
+    assert measure.rank_correlation(x, y) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     "change",
     [

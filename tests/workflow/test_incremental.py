@@ -78,7 +78,7 @@ MODULES: dict[str, set[str]] = {
     "measures/cca": {"similarity"},
     "measures/minimal_matches": {"subspace_match", "subspace_match_sampled"},
     "measures/subspace_match": {"subspace_match", "subspace_match_sampled"},
-    **dict.fromkeys(["measures/lasso", "measures/code_types"], {"sparse_prediction"}),
+    **{f"measures/{name}": {"sparse_prediction"} for name in ("lasso", "code_types")},
     **{f"measures/{name}": {"clustering"} for name in ("cluster_subspaces", "dendrogram", "spectral", "nystroem")},
     **{f"measures/{name}": SPARSE for name in ("forward_selection", "held_out", "least_squares")},
     "tables": {"summary"} | BY_DEPTH,

@@ -42,7 +42,7 @@ def stores(project: Project) -> dict[str, tuple[str, Path]]:
 
 def test_run__leaves_complete_stores_that_explain_themselves(finished: Project) -> None:
     found = stores(finished)
-    # The probe; of 6 snapshots activations, pooled, moments, edges, RDMs and statistics; of 6 pairs moments and measures.
+    # The probe; activations, pooled, moments, edges, RDMs and statistics of 6 snapshots; 10 measures of 6 pairs.
     assert len(found) == 1 + 6 * 6 + 6 * (1 + 10)
     for name, (kind, path) in found.items():
         opened = store.read(path, kind)

@@ -197,8 +197,8 @@ def _labels(partner: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _ranks(values: Array) -> Array:
-    """Ranks from 1, ties at their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    """Ranks from 1, ties at their mean; also of what differs by rounding, as units active on few images do."""
+    _, inverse, counts = np.unique(values.round(12), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
