@@ -26,13 +26,13 @@ IMPORTED = {
     "record": {"data", "networks", "recording", "store"},
     "within": PASS | {"moments"},
     "between": PASS | {"moments"},
-    "edges": PASS | {"moments", "joint_histograms"},
+    "edges": {"store", "folds", "engine", "bins"},
     "rdm": {"store", "folds", "engine", "rdms"},
     "statistics": PASS | {"histograms", "measures.statistics", "measures.summary"},
     "correlation": PAIR | {"measures.correlation"},
     "mutual_information": PAIR
     | PASS
-    | {"moments", "joint_histograms", "measures.mutual_information", "measures.matching"},
+    | {"moments", "bins", "joint_histograms", "measures.mutual_information", "measures.matching"},
     "matching": PAIR | {"measures.matching"},
     "sparse_prediction": PAIR
     | {f"measures.{name}" for name in ("sparse_prediction", "lasso", "least_squares", "forward_selection", "held_out")}

@@ -1,7 +1,7 @@
 """The out-of-core pass for what moments cannot tell: joint histograms of all pairs of units → mutual information.
 
-Each unit is cut into bins: one for values up to `ZERO`, and bins of equal mass for those above. From the counts
-n_uv of a pair, and the entropy H = ln N − Σ n ln n / N of a histogram, follow
+Each unit is cut into `bins`. From the counts n_uv of a pair, and the entropy H = ln N − Σ n ln n / N of a histogram,
+follow
 
     I = H_a + H_b − H_ab     in nats,     I − (K_ab − K_a − K_b + 1) / 2N     (K: occupied bins)
 
@@ -23,13 +23,12 @@ from dask.delayed import Delayed, delayed
 from numba import njit
 
 from convergent import activations, blocks
+from convergent.bins import codes, edges
 from convergent.errors import InputError
 from convergent.folds import Array
 from convergent.moments import check_same_samples, displaced, spatial
 
-ZERO = 1e-6  # values up to this share a bin
 MEMORY = 512 * 2**20
-TILE = 64  # samples coded together, so that codes are written along a unit
 TABLES = 4  # tables of counts that take turns
 N_LOG_N = np.arange(2**16) * np.log(np.maximum(np.arange(2**16), 1))
 
@@ -52,61 +51,6 @@ class Block:
     a: Delayed
     b: Delayed
     generators: Sequence[np.random.Generator]
-
-
-def edges(activation: xr.DataArray, *, bins: int = 20, samples: int = 200_000) -> xr.Dataset:
-    """Edges of the bins of each unit: `ZERO`, then quantiles of the values above it, as after a ReLU.
-
-    Parameters
-    ----------
-    activation : ``[image, ..., unit]``
-    bins : of equal mass for the values above `ZERO`, at most 254
-    samples : at most so many are read, all positions of evenly spaced images, but at least one image
-
-    Returns
-    -------
-    ``edge[unit, bin]``, ascending: a value lies in the bin whose number is that of the edges below it, 0 to `bins`.
-    Edges are activations; equal ones are merged, and what is left over is +inf.
-    """
-    images, units = activation.sizes["image"], activation.sizes["unit"]
-    positions = activation.size // (images * units)
-    chosen = min(images, max(samples // positions, 1))
-    values = activation.isel(image=np.arange(chosen) * images // chosen).values.reshape(-1, units)
-    edge = np.full((units, bins), np.inf)
-    for unit in range(units):
-        column = values[:, unit].astype(np.float64)
-        distinct = np.unique(_quantiles(np.sort(column[column > ZERO]), bins))
-        edge[unit, : len(distinct) + 1] = [ZERO, *distinct]
-    return xr.Dataset(
-        {"edge": (("unit", "bin"), edge, {"long_name": "values above this lie in this bin or a higher one"})},
-        {"unit": activation["unit"].values, "bin": np.arange(1, bins + 1)},
-        {"spatial": spatial(activation), "samples": len(values)},
-    )
-
-
-def codes(values: np.ndarray, edge: np.ndarray) -> np.ndarray:
-    """The bin of every value: how many edges of its unit lie below it.
-
-    Parameters
-    ----------
-    values : [image, ..., unit], any float type, finite
-    edge : [unit, bin], ascending, at least 0
-
-    Returns
-    -------
-    [unit, sample], uint8, 0 for values up to the first edge
-    """
-    values = np.ascontiguousarray(values.reshape(-1, values.shape[-1]))
-    # The largest value of this type that is not above an edge stands for it.
-    with np.errstate(over="ignore"):
-        lowered = np.ascontiguousarray(edge.T, dtype=values.dtype)
-    above = lowered > edge.T
-    lowered[above] = np.nextafter(lowered[above], values.dtype.type(-np.inf))
-    # Finite floats compare with an edge ≥ 0 as their bits do, read as integers: numba has no float16.
-    bits = np.dtype(f"i{values.itemsize}")
-    found = np.empty(values.shape[::-1], dtype=np.uint8)
-    _encode(values.view(bits), lowered.view(bits), found)
-    return found
 
 
 def between(
@@ -222,13 +166,6 @@ def information(tables: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _quantiles(ordered: Array, bins: int) -> Array:
-    """The values below or at which lie 1/bins, 2/bins, … of the sorted values, themselves among the values."""
-    if not len(ordered):
-        return ordered
-    return ordered[-(-np.arange(1, bins) * len(ordered) // bins) - 1]
-
-
 def _edges_of(activation: xr.DataArray, edges: xr.Dataset) -> Array:
     if not np.array_equal(activation["unit"], edges["unit"]):
         raise InputError("the edges are of other units than the activations; make them anew")
@@ -295,23 +232,6 @@ def _entropy(counts: np.ndarray) -> tuple[Array, np.ndarray]:
     entropy, occupied = np.empty(len(counts)), np.empty(len(counts), dtype=np.int32)
     _sum_entropy(counts, N_LOG_N, entropy, occupied)
     return entropy, occupied
-
-
-@njit(nogil=True, cache=True)
-def _encode(values: np.ndarray, edge: np.ndarray, found: np.ndarray) -> None:
-    """Count the edges [bin, unit] below values [sample, unit] into found [unit, sample]."""
-    samples, units = values.shape
-    tile = np.empty((TILE, units), dtype=np.uint8)
-    for start in range(0, samples, TILE):
-        rows = min(TILE, samples - start)
-        tile[:] = 0
-        for i in range(rows):
-            for k in range(len(edge)):
-                for unit in range(units):
-                    tile[i, unit] += values[start + i, unit] > edge[k, unit]
-        for unit in range(units):
-            for i in range(rows):
-                found[unit, start + i] = tile[i, unit]
 
 
 @njit(nogil=True, cache=True)

@@ -69,8 +69,9 @@ SENTENCES = (
     Sentence(
         "mutual_information",
         "By mutual information the best partner of a unit is the one it has by correlation for {} of the units; the "
-        "rank correlation of the two matrices is {}.",
-        {"share_same_semi_a": ".0%", "rank_correlation": ".2f"},
+        "rank correlation of information and \\|r\\|, over all pairs of units, is {}.",
+        {"share_same_semi_a": ".0%", "rank_correlation_absolute": ".2f"},
+        ("untrained", "permuted"),
     ),
     Sentence(
         "sparse_prediction",

@@ -55,7 +55,7 @@ FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
     "figure code_types"
 }
-PASSES = {"within", "between", "statistics", "edges", "mutual_information", "subspace_match_sampled"}
+PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled"}
 SPARSE = {"sparse_prediction", "clustering"}
 # The rules that a change of meaning of each module reaches by itself.
 MODULES: dict[str, set[str]] = {
@@ -64,11 +64,12 @@ MODULES: dict[str, set[str]] = {
     "networks": {"inspect", "train", "record"},
     "recording": {"record"},
     "blocks": PASSES,
-    "engine": PASSES | {"rdm"},
-    "folds": (PASSES | {"rdm", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
+    "engine": PASSES | {"rdm", "edges"},
+    "folds": (PASSES | {"rdm", "edges", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
     "moments": PASSES - {"statistics"},
     "histograms": {"statistics"},
-    "joint_histograms": {"edges", "mutual_information"},
+    "bins": {"edges", "mutual_information"},
+    "joint_histograms": {"mutual_information"},
     "samples": {"subspace_match_sampled"},
     "rdms": {"rdm"},
     "measures/summary": {"statistics"} | PAIR_MEASURES,

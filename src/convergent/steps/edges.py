@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from convergent import engine, joint_histograms, store
+from convergent import bins, engine, store
 from convergent.config import MutualInformation, parse
 
 INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "data")
@@ -26,8 +26,7 @@ def run(*, activations: Path, settings: MutualInformation, threads: int, output:
     recorded = store.read(activations, "activations", chunks={})
     with engine.threads(threads):
         layers = {
-            layer: joint_histograms.edges(dataset["activation"], **asdict(settings))
-            for layer, dataset in recorded.layers.items()
+            layer: bins.edges(dataset["activation"], **asdict(settings)) for layer, dataset in recorded.layers.items()
         }
     attributes = store.stamp(
         f"Bins of the activations of {recorded.attributes['snapshot']}",
