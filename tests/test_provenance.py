@@ -17,7 +17,7 @@ MODULES = sorted(
 )
 STEPS = [name.removeprefix("steps.") for name in MODULES if name.startswith("steps.") and "._" not in name]
 
-PAIR = {"store", "folds", "measures.summary", "steps._pair"}
+PAIR = {"store", "folds", "measures.summary", "steps._pair", "steps._sides"}
 PASS = {"store", "folds", "blocks", "engine"}
 IMPORTED = {
     "inspect": {"data", "networks"},
@@ -25,7 +25,7 @@ IMPORTED = {
     "probe": {"data", "store"},
     "record": {"data", "networks", "recording", "store"},
     "within": PASS | {"moments"},
-    "between": PASS | {"moments"},
+    "between": PASS | {"moments", "steps._sides"},
     "edges": {"store", "folds", "engine", "bins"},
     "rdm": {"store", "folds", "engine", "rdms"},
     "statistics": PASS | {"histograms", "measures.statistics", "measures.summary"},
@@ -42,11 +42,11 @@ IMPORTED = {
     | {"measures.forward_selection", "measures.least_squares"},
     "subspace_match": PAIR | {"measures.subspace_match", "measures.minimal_matches"},
     "subspace_match_sampled": PASS
-    | {"moments", "samples", "measures.summary", "measures.minimal_matches"}
+    | {"moments", "samples", "measures.summary", "measures.minimal_matches", "steps._sides"}
     | {"measures.subspace_match", "measures.subspace_match_sampled"},
     "similarity": PAIR | {"measures.similarity", "measures.cka", "measures.cca", "measures.matching"},
-    "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka"},
-    "rsa": {"store", "folds", "measures.summary", "measures.rsa"},
+    "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka", "steps._sides"},
+    "rsa": {"store", "folds", "measures.summary", "measures.rsa", "steps._sides"},
     "summary": {"folds", "reading", "tables", "store"},
     "figure": {"store"},
 }

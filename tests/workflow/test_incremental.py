@@ -89,6 +89,7 @@ MODULES: dict[str, set[str]] = {
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
     "steps/_pair": OF_MOMENTS,
+    "steps/_sides": {"between"} | PAIR_MEASURES,
     "steps/figure": FIGURES,
     # None changes a result by itself; a new layout of the stores raises store.FORMAT.
     **{

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from convergent import folds, store
-from convergent.errors import InputError, about
+from convergent.errors import about
+from convergent.steps import _sides
 
 # Moments up to this size are read at once; of larger ones, measures read one fold at a time.
 IN_MEMORY = 256 * 2**20
@@ -48,18 +49,13 @@ def measure(
     """
     within_a, within_b = (store.read(path, "moments_within") for path in (a, b))
     pair = store.read(between, "moments_between")
-    for side, within, path in (("a", within_a, a), ("b", within_b, b)):
-        expected, found = pair.attributes[f"snapshot_{side}"], within.attributes["snapshot"]
-        if found != expected:
-            raise InputError(f"{between} compares {expected}, but {path} holds {found}")
+    _sides.check(between, pair.attributes, [("a", a, within_a), ("b", b, within_b)])
     layers = {}
     for layer, dataset in pair.layers.items():
         joined = folds.joined(within_a.layers[layer], within_b.layers[layer], dataset)
         if joined.nbytes <= IN_MEMORY:
             joined.load()
-        generator = np.random.default_rng(
-            [*f"{pair.attributes['snapshot_a']}--{pair.attributes['snapshot_b']}".encode(), *layer.encode()]
-        )
+        generator = _sides.generator(pair.attributes, layer)
         samples = {
             "spatial": dataset.attrs["spatial"],
             "precision": dataset.attrs["precision"],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from convergent import engine, moments, store
 from convergent.config import Moments, parse
-from convergent.errors import InputError, about
+from convergent.errors import about
+from convergent.steps import _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, a: Path, b: Path, settings: Moments, threads: int, output: Path) -> None:
-    recorded_a, recorded_b = (store.read(path, "activations", chunks={}) for path in (a, b))
-    if list(recorded_a.layers) != list(recorded_b.layers):
-        raise InputError(f"{a} and {b} hold different layers: {list(recorded_a.layers)} and {list(recorded_b.layers)}")
-    if recorded_a.attributes["probe_fingerprint"] != recorded_b.attributes["probe_fingerprint"]:
-        raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
+    recorded_a, recorded_b = _sides.read(a, b, "activations", chunks={})
     with engine.threads(threads):
         layers = {}
         for layer, dataset in recorded_a.layers.items():
@@ -40,11 +37,6 @@ def run(*, a: Path, b: Path, settings: Moments, threads: int, output: Path) -> N
         f"Moments between {recorded_a.attributes['snapshot']} (A) and {recorded_b.attributes['snapshot']} (B)",
         "between",
         asdict(settings),
-        snapshot_a=recorded_a.attributes["snapshot"],
-        snapshot_b=recorded_b.attributes["snapshot"],
-        checkpoint_digest_a=recorded_a.attributes["checkpoint_digest"],
-        checkpoint_digest_b=recorded_b.attributes["checkpoint_digest"],
-        probe_fingerprint=recorded_a.attributes["probe_fingerprint"],
-        data=recorded_a.attributes["data"],
+        **_sides.attributes(recorded_a, recorded_b),
     )
     store.save(layers, output, "moments_between", attributes)

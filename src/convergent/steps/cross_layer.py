@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from convergent import store
-from convergent.errors import InputError
 from convergent.measures.cross_layer import cross_layer
+from convergent.steps import _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, a: Path, b: Path, output: Path) -> None:
-    pooled_a, pooled_b = store.read(a, "pooled"), store.read(b, "pooled")
-    if pooled_a.attributes["probe_fingerprint"] != pooled_b.attributes["probe_fingerprint"]:
-        raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
+    pooled_a, pooled_b = _sides.read(a, b, "pooled", same_layers=False)
     rows_a, rows_b = (
         {layer: dataset["activation"] for layer, dataset in pooled.layers.items()} for pooled in (pooled_a, pooled_b)
     )
@@ -26,11 +24,6 @@ def run(*, a: Path, b: Path, output: Path) -> None:
         "cross_layer",
         {},
         references="Kornblith et al. 2019, arXiv 1905.00414",
-        snapshot_a=pooled_a.attributes["snapshot"],
-        snapshot_b=pooled_b.attributes["snapshot"],
-        checkpoint_digest_a=pooled_a.attributes["checkpoint_digest"],
-        checkpoint_digest_b=pooled_b.attributes["checkpoint_digest"],
-        probe_fingerprint=pooled_a.attributes["probe_fingerprint"],
-        data=pooled_a.attributes["data"],
+        **_sides.attributes(pooled_a, pooled_b),
     )
     store.save({"/": cross_layer(rows_a, rows_b)}, output, "measure", attributes)

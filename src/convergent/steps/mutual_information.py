@@ -8,9 +8,8 @@ import numpy as np
 import xarray as xr
 
 from convergent import engine, joint_histograms, store
-from convergent.errors import InputError
 from convergent.measures.mutual_information import mutual_information
-from convergent.steps import _pair
+from convergent.steps import _pair, _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,16 +39,8 @@ def run(
     recorded_a, recorded_b = (store.read(path, "activations", chunks={}) for path in (activations_a, activations_b))
     cut_a, cut_b = (store.read(path, "edges") for path in (edges_a, edges_b))
     pair = store.read(between, "moments_between").attributes
-    for side, path, opened in (
-        ("a", activations_a, recorded_a),
-        ("b", activations_b, recorded_b),
-        ("a", edges_a, cut_a),
-        ("b", edges_b, cut_b),
-    ):
-        for name in ("snapshot", "checkpoint_digest"):
-            expected, found = pair[f"{name}_{side}"], opened.attributes[name]
-            if found != expected:
-                raise InputError(f"{between} compares {name} {expected}, but {path} holds {found}")
+    sides = [("a", activations_a, recorded_a), ("b", activations_b, recorded_b), ("a", edges_a, cut_a)]
+    _sides.check(between, pair, [*sides, ("b", edges_b, cut_b)])
 
     def measured(layer: str, moments: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
         histograms = joint_histograms.between(

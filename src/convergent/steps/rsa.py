@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from convergent import store
-from convergent.errors import InputError
+from convergent.errors import about
 from convergent.measures.rsa import rsa
+from convergent.steps import _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,26 +17,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, a: Path, b: Path, permutations: int, output: Path) -> None:
-    rdms_a, rdms_b = (store.read(path, "rdms") for path in (a, b))
-    if list(rdms_a.layers) != list(rdms_b.layers):
-        raise InputError(f"{a} and {b} hold different layers: {list(rdms_a.layers)} and {list(rdms_b.layers)}")
-    if rdms_a.attributes["probe_fingerprint"] != rdms_b.attributes["probe_fingerprint"]:
-        raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
-    sides = {"a": rdms_a.attributes, "b": rdms_b.attributes}
-    pair = "--".join(attributes["snapshot"] for attributes in sides.values())
+    rdms_a, rdms_b = _sides.read(a, b, "rdms")
+    of_pair = _sides.attributes(rdms_a, rdms_b)
     layers = {}
     for layer, dataset in rdms_a.layers.items():
-        generator = np.random.default_rng([*pair.encode(), *layer.encode()])
-        measured = rsa(dataset, rdms_b.layers[layer], permutations=permutations, generator=generator)
+        with about(f"{a} and {b}: {layer}"):
+            measured = rsa(
+                dataset,
+                rdms_b.layers[layer],
+                permutations=permutations,
+                generator=_sides.generator(of_pair, layer),
+            )
         layers[layer] = measured.assign_attrs(spatial=dataset.attrs["spatial"], n=dataset.sizes["image"])
     attributes = store.stamp(
         "Comparison of the dissimilarities of the images in A and B",
         "rsa",
         {"permutations": permutations},
         references="Kriegeskorte, Mur, Bandettini 2008, doi 10.3389/neuro.06.004.2008",
-        **{f"snapshot_{side}": attributes["snapshot"] for side, attributes in sides.items()},
-        **{f"checkpoint_digest_{side}": attributes["checkpoint_digest"] for side, attributes in sides.items()},
-        probe_fingerprint=rdms_a.attributes["probe_fingerprint"],
-        data=rdms_a.attributes["data"],
+        **of_pair,
     )
     store.save(layers, output, "measure", attributes)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from convergent import store
 from convergent.config import Similarity, parse
-from convergent.errors import InputError
 from convergent.measures.similarity import similarity
-from convergent.steps import _pair
+from convergent.steps import _pair, _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(*, settings: Similarity, pooled_a: Path, pooled_b: Path, **stores: Path) -> None:
     rows_a, rows_b = store.read(pooled_a, "pooled"), store.read(pooled_b, "pooled")
     pair = store.read(stores["between"], "moments_between").attributes
-    for side, path, rows in (("a", pooled_a, rows_a), ("b", pooled_b, rows_b)):
-        for name in ("snapshot", "checkpoint_digest"):
-            expected, found = pair[f"{name}_{side}"], rows.attributes[name]
-            if found != expected:
-                raise InputError(f"{stores['between']} compares {name} {expected}, but {path} holds {found}")
+    _sides.check(stores["between"], pair, [("a", pooled_a, rows_a), ("b", pooled_b, rows_b)])
     _pair.measure(
         "similarity",
         lambda layer, moments, generator: similarity(

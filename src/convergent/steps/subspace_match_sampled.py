@@ -6,8 +6,9 @@ from pathlib import Path
 
 from convergent import engine, samples, store
 from convergent.config import SubspaceMatchSampled, parse
-from convergent.errors import InputError, about
+from convergent.errors import about
 from convergent.measures.subspace_match_sampled import subspace_match_sampled
+from convergent.steps import _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, a: Path, b: Path, settings: SubspaceMatchSampled, threads: int, output: Path) -> None:
-    recorded_a, recorded_b = (store.read(path, "activations", chunks={}) for path in (a, b))
-    if list(recorded_a.layers) != list(recorded_b.layers):
-        raise InputError(f"{a} and {b} hold different layers: {list(recorded_a.layers)} and {list(recorded_b.layers)}")
-    if recorded_a.attributes["probe_fingerprint"] != recorded_b.attributes["probe_fingerprint"]:
-        raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
+    recorded_a, recorded_b = _sides.read(a, b, "activations", chunks={})
     layers = {}
     with engine.threads(threads):
         for layer, dataset in recorded_a.layers.items():
@@ -48,11 +45,6 @@ def run(*, a: Path, b: Path, settings: SubspaceMatchSampled, threads: int, outpu
         "subspace_match_sampled",
         asdict(settings),
         references="Wang et al. 2018, arXiv 1810.11750, section 5",
-        snapshot_a=recorded_a.attributes["snapshot"],
-        snapshot_b=recorded_b.attributes["snapshot"],
-        checkpoint_digest_a=recorded_a.attributes["checkpoint_digest"],
-        checkpoint_digest_b=recorded_b.attributes["checkpoint_digest"],
-        probe_fingerprint=recorded_a.attributes["probe_fingerprint"],
-        data=recorded_a.attributes["data"],
+        **_sides.attributes(recorded_a, recorded_b),
     )
     store.save(layers, output, "measure", attributes)
