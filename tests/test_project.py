@@ -102,7 +102,7 @@ def test_rules__are_one_command_with_the_digest_of_its_step(rule: str) -> None:
     expected = [] if rule == "inspect" else [rule]
     assert re.findall(r"code_digest\(\"steps\.(\w+)\"", text) == expected
     assert ("identity=identity" in text) == (rule == "inspect")
-    assert re.search(rf'shell:\n        "python -m convergent {rule} ', text)
+    assert re.search(rf'shell:\n        "python -m convergent {rule}[ "]', text)
     assert text.rstrip().endswith('> {log} 2>&1"')
     for section in ("output", "log", "benchmark", "conda", "threads", "resources", "params"):
         assert re.search(rf"^    {section}:", text, re.M), section

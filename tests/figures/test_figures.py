@@ -1,0 +1,168 @@
+"""Every figure, drawn from results that are whole, dead in a layer, of one pair, or without an untrained null."""
+
+import importlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from convergent import activations, bins, folds, histograms, joint_histograms, moments, rdms
+from convergent.measures.clustering import clustering
+from convergent.measures.correlation import correlation
+from convergent.measures.cross_layer import cross_layer
+from convergent.measures.matching import matching
+from convergent.measures.mutual_information import mutual_information
+from convergent.measures.rsa import rsa
+from convergent.measures.similarity import similarity
+from convergent.measures.sparse_prediction import sparse_prediction
+from convergent.measures.statistics import statistics
+from convergent.measures.subspace_match import subspace_match
+from convergent.steps.figure import FIGURES
+from convergent.store import Store
+
+LAYERS = ("conv", "fc", "dead")
+NET = "net-s{}-{}"
+Stores = dict[str, list[Store]]
+
+
+def layers_of(seed: int, shared: dict[str, np.ndarray], strength: float) -> dict[str, xr.DataArray]:
+    """A convolutional layer, a fully connected one with a dead unit, and one that is dead."""
+    generator = np.random.default_rng([seed, int(100 * strength)])
+    label = xr.DataArray(np.arange(40) % 3, dims="image")
+    found = {}
+    for name, base in shared.items():
+        noise = generator.standard_normal(base.shape)
+        values = np.maximum(strength * base + noise, 0) if name != "dead" else np.zeros(base.shape)
+        values[..., -1] *= name != "fc"
+        dims = ("image", "y", "x", "unit") if base.ndim == 4 else ("image", "unit")
+        found[name] = activations.label(xr.DataArray(values, dims=dims).assign_coords(label=label), folds=4)
+    return found
+
+
+def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[str, str]) -> dict[str, Store]:
+    """Every measure of a pair."""
+    found: dict[str, dict[str, xr.Dataset]] = {}
+    for name in LAYERS:
+        x, y = a[name], b[name]
+        pair = moments.of(x, y)
+        predicted = sparse_prediction(pair, alphas=4, smallest=0.1)
+        counted = joint_histograms.between(x, y, bins.edges(x, bins=3), bins.edges(y, bins=3))
+        rows = [side.mean([dim for dim in ("y", "x") if dim in side.dims]) for side in (x, y)]
+        results = {
+            "correlation": correlation(pair),
+            "matching": matching(pair, rotations=3),
+            "mutual_information": mutual_information(counted, pair),
+            "sparse_prediction": predicted,
+            "clustering": clustering(pair, predicted["coefficient_ab"], repeats=2),
+            "subspace_match": subspace_match(pair, minimal_epsilon=0.9, starts=3, orders=2),
+            "similarity": similarity(pair, *rows, permutations=3),
+            "rsa": rsa(rdms.of(x), rdms.of(y), permutations=3),
+        }
+        for measure, result in results.items():
+            found.setdefault(measure, {})[name] = result
+    pooled = [
+        {name: side[name].mean(["y", "x"]) if name == "conv" else side[name] for name in LAYERS} for side in (a, b)
+    ]
+    return {measure: Store(layers, names) for measure, layers in found.items()} | {
+        "cross_layer": Store({"/": cross_layer(*pooled)}, names)
+    }
+
+
+def stores_of(seeds: int, stage: str, strength: float) -> Stores:
+    generator = np.random.default_rng(0)
+    shared = {"conv": (40, 2, 2, 4), "fc": (40, 5), "dead": (40, 3)}
+    base = {name: generator.standard_normal(shape) for name, shape in shared.items()}
+    networks = [layers_of(seed, base, strength) for seed in range(seeds)]
+    pairs = [
+        pair_of(networks[i], networks[j], {"snapshot_a": NET.format(i, stage), "snapshot_b": NET.format(j, stage)})
+        for i, j in itertools.combinations(range(seeds), 2)
+    ]
+    of_measure: Stores = {measure: [pair[measure] for pair in pairs] for measure in pairs[0]}
+    of_measure["statistics"] = [
+        Store(
+            {name: statistics(moments.within(x), histograms.of_units(x)) for name, x in network.items()},
+            {"snapshot": NET.format(seed, stage)},
+        )
+        for seed, network in enumerate(networks)
+    ]
+    return of_measure
+
+
+@pytest.fixture(scope="module")
+def trained() -> Stores:
+    return stores_of(3, "final", 2.0)
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Stores:
+    return stores_of(3, "init", 0.5)
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[Figure], int]:
+    """Draw a figure into a file; its size in bytes."""
+
+    def save(figure: Figure) -> int:
+        figure.savefig(tmp_path / "figure.png")
+        return (tmp_path / "figure.png").stat().st_size
+
+    return save
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_draw__names_every_layer_and_what_is_compared(
+    name: str, trained: Stores, untrained: Stores, saved: Callable[[Figure], int]
+) -> None:
+    figure = importlib.import_module(f"convergent.figures.{name}").draw(trained, untrained)
+    assert saved(figure) > 10_000
+    written = texts(figure)
+    assert all(layer in written for layer in LAYERS)
+    of_one_pair = name in ("correlation_matrices", "clusters")
+    assert ("net-s0-final" if of_one_pair else "final") in written
+    assert ("untrained" in written) != of_one_pair
+    assert any(axis.get_xlabel() or axis.get_ylabel() for axis in figure.findobj(lambda a: hasattr(a, "get_xlabel")))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_draw__needs_neither_an_untrained_null_nor_a_second_pair(
+    name: str, trained: Stores, saved: Callable[[Figure], int]
+) -> None:
+    one = {measure: stores[:1] for measure, stores in trained.items()}
+    figure = importlib.import_module(f"convergent.figures.{name}").draw(one, {})
+    assert saved(figure) > 5_000
+    assert "untrained" not in texts(figure)
+
+
+def test_matching_by_depth__draws_the_mean_over_pairs(trained: Stores, untrained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.matching_by_depth").draw(trained, untrained)
+    lines = [line.get_ydata() for line in figure.axes[1].lines if line.get_marker() == "o"]
+    expected = [
+        np.mean([float(s.layers[name]["summary"].sel(statistic="mean_r_one_to_one")) for s in trained["matching"]])
+        for name in LAYERS
+    ]
+    np.testing.assert_allclose(lines[0], expected)
+    assert np.isnan(expected[LAYERS.index("dead")])
+
+
+def test_subspace_match__draws_the_curve_of_every_pair(trained: Stores, untrained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.subspace_match").draw(trained, untrained)
+    drawn = [np.asarray(line.get_ydata()) for line in figure.axes[0].lines]
+    for store in trained["subspace_match"]:
+        curve = store.layers["conv"]["curve"].values
+        assert any(len(y) == len(curve) and np.allclose(y, curve) for y in drawn)
+
+
+def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
+    matched = figure.axes[len(LAYERS)].images[0].get_array()
+    r = trained["matching"][0].layers["conv"]["r_one_to_one_a"].values
+    np.testing.assert_allclose(np.diag(matched), np.sort(r)[::-1])
+    assert folds.RESOLUTION < np.abs(matched).max() <= 1
