@@ -30,6 +30,7 @@ FIGURES_OF_ALL_PAIRS = {
     "code_types": ["sparse_prediction"],
     "cluster_subspaces": ["clustering"],
     "subspace_match": ["subspace_match"],
+    "subspace_match_sampled": ["subspace_match_sampled"],
     "similarity": ["similarity"],
     "cross_layer": ["cross_layer"],
     "rsa": ["rsa"],
@@ -206,13 +207,14 @@ def moments_memory(wildcards, input, attempt):
 
 
 def measure_memory(wildcards, input, attempt):
-    """The moments of a fold, the results of all layers, and some paths of the LASSO."""
-    return megabytes(input, attempt, 60 + 4 * (EXPERIMENT.sparse_prediction.alphas + 7))
+    """The moments of all folds and of all but one, the results of all layers, and some paths of the LASSO."""
+    return megabytes(input, attempt, 12 * EXPERIMENT.probe.folds + 4 * (EXPERIMENT.sparse_prediction.alphas + 7))
 
 
 def joint_histogram_memory(wildcards, input, attempt):
     """Joint histograms of one block of units, in two copies while they are added."""
-    return megabytes(input, attempt, 60 + EXPERIMENT.probe.folds, more=1500)
+    sets = 1 + EXPERIMENT.probe.folds + EXPERIMENT.moments.permutations
+    return megabytes(input, attempt, 60 + 5 * sets, more=1500)
 
 
 def sampling_memory(wildcards, input, attempt):
@@ -230,3 +232,16 @@ def rdm_memory(wildcards, input, attempt):
     """Two kinds of dissimilarities of all layers in float64, and some copies of one."""
     entries = min(EXPERIMENT.rsa.images, EXPERIMENT.probe.images) ** 2
     return attempt * math.ceil(1500 + 8 * entries * (4 * len(shapes(input)) + 12) / 1e6)
+
+
+def similarity_memory(wildcards, input, attempt):
+    """The same, the spatial means of a layer in some copies, and the kernels of at most 10 000 images."""
+    rows = 6 * max(shape[0] for shape in shapes(input)) * EXPERIMENT.probe.images
+    kernels = 2 * min(EXPERIMENT.probe.images, 10_000) ** 2
+    return measure_memory(wildcards, input, attempt) + attempt * math.ceil(8 * (rows + kernels) / 1e6)
+
+
+def edges_memory(wildcards, input, attempt):
+    """The samples of a layer, in two copies."""
+    most = max(shape[0] for shape in shapes(input)) * EXPERIMENT.mutual_information.samples
+    return attempt * math.ceil(1000 + 2 * 8 * most / 1e6)

@@ -236,7 +236,7 @@ rule similarity:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=measure_memory,
+        mem_mb=similarity_memory,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("similarity"),

@@ -64,13 +64,13 @@ rule edges:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=moments_memory,
+        mem_mb=edges_memory,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("mutual_information"),
         code=code_digest("steps.edges"),
     shell:
-        "python -m convergent edges --activations {input.activations} --settings {params.settings:q}"
+        "python -m convergent edges --activations {input.activations} --settings {params.settings:q} --threads {threads}"
         " --output {output} > {log} 2>&1"
 
 

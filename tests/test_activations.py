@@ -118,3 +118,15 @@ def test_moments_of__refuses_other_images_and_what_is_not_finite() -> None:
     for sides in ((bad, x), (x, bad)):
         with pytest.raises(InputError, match=r"^unit 2, image i21: activation nan is not finite"):
             moments.of(*sides)
+
+
+def test_label__an_index_of_images_tells_them_apart() -> None:
+    """Two DataArrays in another order are refused, whatever their images are called."""
+    x = xr.DataArray(VALUES[:20, 0, 0], {"image": [f"im{i}" for i in range(20)]}, ("image", "unit"))
+    with pytest.raises(InputError, match=r"^the two sides differ at image 0: 'im0' and 'im19'"):
+        moments.of(x, x.isel(image=slice(None, None, -1)))
+
+
+def test_pooled__is_the_spatial_mean() -> None:
+    np.testing.assert_allclose(activations.pooled(VALUES), VALUES.mean(axis=(1, 2)), rtol=1e-12)
+    np.testing.assert_array_equal(activations.pooled(VALUES[:, 0, 0]), VALUES[:, 0, 0])

@@ -14,6 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from convergent.steps.figure import FIGURES
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "convergent"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -163,3 +165,9 @@ def test_files__hold_no_address_of_a_registry_and_no_path_of_one_machine(pattern
         if (match := re.search(pattern, path.read_text(encoding="utf-8", errors="replace")))
     ]
     assert not found
+
+
+def test_caption__is_there_for_every_figure() -> None:
+    caption = (ROOT / "rules" / "captions" / "figure.rst").read_text(encoding="utf-8")
+    captioned = re.findall(r'wildcards\.figure == "(\w+)"', caption)
+    assert sorted(captioned) == FIGURES

@@ -101,7 +101,7 @@ def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
         ({"conv1": 0.6, "conv2": 0.3, "fc": 0.5}, "0.30 (``conv2``) to 0.60 (``conv1``)"),
         ({"conv1": 0.6, "conv2": np.nan, "fc": 0.5}, "0.50 (``fc``) to 0.60 (``conv1``) (undefined in conv2)"),
         ({"conv1": 0.6, "conv2": np.nan}, "0.60 (``conv1``) (undefined in conv2)"),
-        ({"conv1": np.nan}, "nothing defined"),
+        ({"conv1": np.nan}, "not defined in any layer"),
     ],
 )
 def test_write__gives_the_range_over_layers(layers: Mapping[str, float], expected: str) -> None:
@@ -174,7 +174,7 @@ def test_write__tells_sparse_prediction() -> None:
 def test_write__names_the_network_as_a_whole() -> None:
     text = written({"cross_layer": {tables.WHOLE: {"share_same_layer_a": 0.7 + SPREAD}}}, untrained=0.2)
     assert (
-        "- By debiased CKA 70% of the layers are most similar to the same layer of the other network. Against the same "
+        "- By debiased CKA 70% of the layers of A are most similar to the same layer of B. Against the same "
         f"seeds untrained, this is larger in the network as a whole (+0.50 ± {ERROR:.2f})."
     ) in text
 

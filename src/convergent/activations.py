@@ -23,8 +23,8 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
     ----------
     values : ``[image, ..., unit]``, float; a NumPy or Dask array, or a DataArray. Of a DataArray the dimensions
         ``image`` and ``unit`` are found by name, else the first and the last are taken; its coordinates
-        ``image_id``, ``label`` (the class of an image, a whole number; else all are of one), ``fold`` and ``unit``
-        are kept
+        ``image_id`` (or the index of ``image``), ``label`` (the class of an image, a whole number; else all are of
+        one), ``fold`` and ``unit`` are kept
     folds : of consecutive images, of sizes that differ by one at most; of no use where ``fold`` is there
 
     Returns
@@ -44,8 +44,12 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
     images, units = array.sizes["image"], array.sizes["unit"]
     if array.dtype.kind != "f":
         raise InputError(f"activations are of type {array.dtype}; make them floating point")
+    if folds < 2:
+        raise InputError(f"{folds} folds; errors and nulls need at least 2")
     if units == 0:
         raise InputError("the layer has no unit")
+    if "image_id" not in array.coords and "image" in array.coords:
+        array = array.assign_coords(image_id=("image", array["image"].values.astype(np.dtypes.StringDType())))
     if "image_id" not in array.coords:
         array = array.assign_coords(image_id=("image", np.arange(images).astype(np.dtypes.StringDType())))
     if "label" not in array.coords:
@@ -71,6 +75,22 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
     return array.drop_vars(set(array.coords) - {"image_id", "label", "fold", "unit"}).chunk(
         {dim: chunks if dim == "image" else -1 for dim in array.dims}
     )
+
+
+def pooled(values: Any, *, folds: int = 10) -> xr.DataArray:
+    """Spatial means ``[image, unit]`` of activations, labelled: the rows of `similarity` and `cross_layer`.
+
+    Parameters
+    ----------
+    values, folds : as in `label`
+
+    Examples
+    --------
+    >>> pooled(np.ones((20, 8, 8, 3)), folds=5).sizes
+    Frozen({'image': 20, 'unit': 3})
+    """
+    layer = label(values, folds=folds)
+    return layer.mean([dim for dim in layer.dims if dim not in ("image", "unit")])
 
 
 def _named(values: Any) -> xr.DataArray:

@@ -8,9 +8,11 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
+from convergent.errors import InputError
 from convergent.folds import Array
 
 ZERO = 1e-6  # values up to this share a bin
+MOST = 254  # codes are of one byte
 TILE = 64  # samples coded together, so that codes are written along a unit
 
 
@@ -28,6 +30,8 @@ def edges(activation: xr.DataArray, *, bins: int = 20, samples: int = 200_000) -
     ``edge[unit, bin]``, ascending: a value lies in the bin whose number is that of the edges below it, 0 to `bins`.
     Edges are activations; equal ones are merged, and what is left over is +inf.
     """
+    if not 2 <= bins <= MOST:
+        raise InputError(f"{bins} bins; 2 to {MOST} fit the codes")
     images, units = activation.sizes["image"], activation.sizes["unit"]
     positions = activation.size // (images * units)
     chosen = min(images, max(samples // positions, 1))

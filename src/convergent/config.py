@@ -109,9 +109,7 @@ class MutualInformation:
 class SubspaceMatch:
     centred: bool = key("subtract the mean of each unit first; Wang et al. 2018 do not")
     dead: Literal["unmatched", "matched", "exclude"] = key("how units without any activation count")
-    ridge: float = key(
-        "added to the diagonal of the Gram matrix of units of length 1", exclusiveMinimum=0, maximum=0.01
-    )
+    ridge: float = key("added to the diagonal of the Gram matrix of units of length 1", minimum=1e-9, maximum=0.01)
     epsilons: tuple[float, ...] = key(
         "distances at which the similarity is reported, besides its whole curve",
         minItems=1,

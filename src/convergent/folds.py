@@ -87,6 +87,17 @@ def joined(within_a: xr.Dataset, within_b: xr.Dataset, between: xr.Dataset) -> x
     return pair
 
 
+def check_same_images(ids_a: np.ndarray, ids_b: np.ndarray) -> None:
+    """Refuse two sides that are not of the same images in the same order; the error names the first difference."""
+    if len(ids_a) != len(ids_b):
+        raise InputError(f"the two sides hold {len(ids_a)} and {len(ids_b)} images; record both on the same probe")
+    if (different := ids_a != ids_b).any():
+        i = int(np.argmax(different))
+        raise InputError(
+            f"the two sides differ at image {i}: {str(ids_a[i])!r} and {str(ids_b[i])!r}; record both on the same probe"
+        )
+
+
 def merge(p: Moments, q: Moments) -> Moments:
     """The moments of two disjoint sets of samples together."""
     n = p.n + q.n

@@ -15,7 +15,7 @@ from dask.delayed import delayed
 
 from convergent import activations, blocks
 from convergent.errors import InputError
-from convergent.folds import Array, Moments, joined, merge
+from convergent.folds import Array, Moments, check_same_images, joined, merge
 
 FLOAT32_ROWS = 4096  # samples in one float32 product; products are merged in float64
 
@@ -108,6 +108,8 @@ def of(
     >>> matching(of(x, y))["partner_one_to_one_a"].values
     array([1, 3, 0, 2])
     """
+    if precision not in ("float64", "float32"):
+        raise InputError(f"precision {precision!r}; float64 and float32 are known")
     a, b = activations.label(x, folds=folds), activations.label(y, folds=folds)
     pair = between(a, b, precision=precision, permutations=permutations, seed=seed)
     return joined(within(a, precision=precision), within(b, precision=precision), pair)
@@ -146,6 +148,8 @@ def between(
     ------
     InputError : where the two sides differ in their images or in their grid of positions
     """
+    if permutations < 1:
+        raise InputError(f"permutations: {permutations}; the permuted null of every measure needs at least 1")
     check_same_samples(a, b)
     states = gather(a, b, precision=precision, permutations=permutations, seed=seed)
     comoments = np.stack([s.comoment for s in states], axis=1)
@@ -169,14 +173,7 @@ def between(
 
 def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:
     """Refuse two layers not recorded on the same images and positions; the error names the first difference."""
-    ids_a, ids_b = a["image_id"].values, b["image_id"].values
-    if len(ids_a) != len(ids_b):
-        raise InputError(f"the two sides hold {len(ids_a)} and {len(ids_b)} images; record both on the same probe")
-    if (different := ids_a != ids_b).any():
-        i = int(np.argmax(different))
-        raise InputError(
-            f"the two sides differ at image {i}: {str(ids_a[i])!r} and {str(ids_b[i])!r}; record both on the same probe"
-        )
+    check_same_images(a["image_id"].values, b["image_id"].values)
     if a.shape[1:-1] != b.shape[1:-1]:
         raise InputError(
             f"the two layers have positions {a.shape[1:-1]} and {b.shape[1:-1]}; compare layers of one grid"

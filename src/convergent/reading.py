@@ -16,6 +16,7 @@ from convergent import tables
 
 TITLE = "Do independently trained networks learn the same representations?"
 UNTESTED = "untested, for want of a standard error over at least three seeds, in"
+NO_SPREAD = "the same in every pair, so untested, in"
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
     "is beyond the 95 % interval of Student's t, layers not corrected for one another. "
@@ -85,9 +86,14 @@ SENTENCES = (
     ),
     Sentence(
         "sparse_prediction",
-        "For nine tenths of what all units of the other network explain of a unit, one of them is enough for {} of the "
-        "units, two to five for {}, more are needed for {}.",
-        {"share_one_ab": ".0%", "share_two_to_five_ab": ".0%", "share_more_ab": ".0%"},
+        "For nine tenths of the best prediction from all units of the other network, one of them is enough for {} "
+        "of the units, two to five for {}, more are needed for {}; {} cannot be predicted.",
+        {
+            "share_one_ab": ".0%",
+            "share_two_to_five_ab": ".0%",
+            "share_more_ab": ".0%",
+            "share_unpredictable_ab": ".0%",
+        },
         ("untrained",),
     ),
     Sentence(
@@ -101,12 +107,19 @@ SENTENCES = (
         "Within these clusters the units of one network explain {} of the variance of a unit of the other on held-out "
         "images, the best single one {}.",
         {"mean_r2_clusters": ".0%", "mean_best_r2_clusters": ".0%"},
-        ("untrained", "permuted_labels"),
+        ("untrained", "permuted"),
     ),
     Sentence(
         "subspace_match",
-        "The share of units in a subspace match, averaged over all distances ε, is {}; whole layers match from ε = {}.",
+        "The share of units in a subspace match, averaged over all distances ε, is {}; all live units match from "
+        "ε = {}.",
         {"area": ".2f", "epsilon_full": ".2f"},
+        ("untrained", "permuted"),
+    ),
+    Sentence(
+        "subspace_match_sampled",
+        "From samples drawn at random, the maximum match at ε = 0.5 holds {} of the units.",
+        {"similarity_at_0.5": ".0%"},
         ("untrained", "chance"),
     ),
     Sentence(
@@ -117,7 +130,7 @@ SENTENCES = (
     ),
     Sentence(
         "cross_layer",
-        "By debiased CKA {} of the layers are most similar to the same layer of the other network.",
+        "By debiased CKA {} of the layers of A are most similar to the same layer of B.",
         {"share_same_layer_a": ".0%"},
         ("untrained",),
     ),
@@ -169,7 +182,7 @@ def _range(means: Mapping[str, float], form: str) -> str:
     """The least and the largest of the layers, and where they are; undefined layers are named."""
     defined = {layer: mean for layer, mean in means.items() if mean == mean}
     if not defined:
-        return "nothing defined"
+        return "not defined in any layer"
     if list(defined) == [tables.WHOLE]:
         return f"{defined[tables.WHOLE]:{form}}"
     least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)
@@ -182,10 +195,19 @@ def _range(means: Mapping[str, float], form: str) -> str:
 
 def _verdict(excess: Mapping[str, tuple[float, float, int]]) -> str:
     """Where a statistic lies above or below a null, and where the two cannot be told apart."""
-    verdicts: dict[str, list[str]] = {"larger in": [], "smaller in": [], "not told apart in": [], UNTESTED: []}
+    verdicts: dict[str, list[str]] = {
+        "larger in": [],
+        "smaller in": [],
+        "not told apart in": [],
+        UNTESTED: [],
+        NO_SPREAD: [],
+    }
     for layer, (mean, error, seeds) in excess.items():
         if error != error:
             verdicts[UNTESTED].append(f"{_place(layer)} ({mean:+.2f})")
+            continue
+        if error <= 1e-9 * max(abs(mean), 1):
+            verdicts[NO_SPREAD].append(f"{_place(layer)} ({mean:+.2f})")
             continue
         bound = stdtrit(seeds - 1, 0.975) * error
         verdict = "larger in" if mean > bound else "smaller in" if -mean > bound else "not told apart in"

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from convergent import activations, bins, folds, histograms, joint_histograms, moments, rdms
+from convergent import activations, bins, folds, histograms, joint_histograms, moments, rdms, samples
 from convergent.measures.clustering import clustering
 from convergent.measures.correlation import correlation
 from convergent.measures.cross_layer import cross_layer
@@ -21,6 +21,7 @@ from convergent.measures.similarity import similarity
 from convergent.measures.sparse_prediction import sparse_prediction
 from convergent.measures.statistics import statistics
 from convergent.measures.subspace_match import subspace_match
+from convergent.measures.subspace_match_sampled import subspace_match_sampled
 from convergent.steps.figure import FIGURES
 from convergent.store import Store
 
@@ -64,6 +65,8 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
         }
         for measure, result in results.items():
             found.setdefault(measure, {})[name] = result
+        drawn = samples.between(x, y, positions=20, draws=2, seed=0)
+        found.setdefault("subspace_match_sampled", {})[name] = subspace_match_sampled(drawn)
     pooled = [
         {name: side[name].mean(["y", "x"]) if name == "conv" else side[name] for name in LAYERS} for side in (a, b)
     ]

@@ -171,11 +171,3 @@ def test_similarities__of_few_images_and_of_images_equally_far_apart_are_undefin
     assert raw == pytest.approx(1)
     assert expected == pytest.approx(1)  # any order of the images is as good
     assert np.isnan([debiased, calibrated]).all()
-
-
-def test_check_same_images__names_what_differs(layer: Layer) -> None:
-    a = layer(np.ones((10, 2)))
-    cka.check_same_images(a, a)
-    for b in (layer(np.ones((20, 2))), a.isel(image=slice(None, None, -1))):
-        with pytest.raises(InputError, match=f"10 and {b.sizes['image']}, .*record both on the same probe"):
-            cka.check_same_images(a, b)

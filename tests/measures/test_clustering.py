@@ -58,6 +58,7 @@ def conv1(reference: Path) -> xr.Dataset:
             "comoment_a": (("fold", "unit_a", "unit_a_other"), a),
             "comoment_b": (("fold", "unit_b", "unit_b_other"), b),
             "comoment": (("fold", "unit_a", "unit_b"), ab),
+            "comoment_permuted": (("replicate", "fold", "unit_a", "unit_b"), np.zeros((1, *ab.shape))),
         },
         {"unit_a": np.arange(96), "unit_b": np.arange(96)},
     )
@@ -72,6 +73,17 @@ def test_clustering__finds_planted_groups(pair: Moments, planted: tuple[np.ndarr
     assert values["n_clusters"] == GROUPS
     assert values["share_clusters_with_both"] == values["stability"] == 1
     assert values["n_isolated_a"] == values["n_isolated_b"] == 0
+
+
+def test_clustering__permuted_images_owe_as_much_to_chance_as_noise(pair: Moments) -> None:
+    """Clusters are found on the images that they are scored on: noise lies above permuted labels, not above this null."""
+    excess = []
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        found = cluster(pair(*generator.standard_normal((2, 120, 20))), threshold=0.0)
+        index = {"statistic": "mean_r2_clusters"}
+        excess.append(float(found["summary"].sel(index) - found["summary_null"].sel(index, null_kind="permuted")))
+    assert abs(np.mean(excess)) < 3 * np.std(excess, ddof=1) / np.sqrt(len(excess)) + 1e-3
 
 
 def test_clustering__mean_correlations_agree_with_numpy(pair: Moments, planted: tuple[np.ndarray, np.ndarray]) -> None:
@@ -276,8 +288,10 @@ def test_clustering__of_wide_layers_is_approximated(pair: Moments, planted: tupl
     assert (exact.attrs["method"], found.attrs["method"]) == ("exact", "nystroem")
     assert adjusted_rand_score(labels_of(found), labels_of(exact)) == 1
     asked = []
-    cluster(moments, widest_exact=19, approximate=lambda *given: asked.append(given[1:]) or np.zeros((2, 20), int))
-    ((k, seeds, sampled),) = asked
+    cluster(
+        moments, widest_exact=19, approximate=lambda *g: asked.append(g[1:]) or np.zeros((len(g[2]), len(g[0])), int)
+    )
+    k, seeds, sampled = asked[0]
     assert (k, len(seeds), sampled) == (GROUPS, 2, 19)
     assert cluster(moments, widest_exact=20).attrs["method"] == "exact"
 

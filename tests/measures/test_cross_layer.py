@@ -112,5 +112,5 @@ def test_summarise__by_hand() -> None:
 
 def test_cross_layer__refuses_other_images(chain: tuple[Rows, Rows]) -> None:
     a, b = chain
-    with pytest.raises(InputError, match="100 and 80, are not of the same images"):
+    with pytest.raises(InputError, match="the two sides hold 100 and 80 images"):
         cross_layer(a, b | {"layer2": b["layer2"].isel(image=slice(80))})

@@ -237,9 +237,9 @@ def test_rsa__follows_the_generator(of: Of, contrasted: tuple[np.ndarray, np.nda
 def test_rsa__refuses_other_images(of: Of, contrasted: tuple[np.ndarray, np.ndarray]) -> None:
     a = of(contrasted[0])
     exchanged = a.isel(image=[0, 1, 3, 2, *range(4, IMAGES)])
-    with pytest.raises(InputError, match="differ at image 2: '0002' and '0003'; record both on one probe"):
+    with pytest.raises(InputError, match="differ at image 2: '0002' and '0003'; record both on the same probe"):
         rsa(a, exchanged)
-    with pytest.raises(InputError, match="of 30 and 25 images"):
+    with pytest.raises(InputError, match="hold 30 and 25 images"):
         rsa(a, of(contrasted[1][:25]))
     with pytest.raises(InputError, match="different folds"):
         rsa(a, of(contrasted[1], 3))

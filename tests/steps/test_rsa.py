@@ -99,7 +99,7 @@ def test_rsa__refuses_what_cannot_be_compared(dissimilarities: Dissimilarities) 
     for other, message in (
         (dissimilarities(1, probe="q"), "recorded on different probes; record both on one"),
         (dissimilarities(2, layers=("fc1",)), r"hold different layers: \['conv1', 'fc1'\] and \['fc1'\]"),
-        (dissimilarities(3, images=10), "of 20 and 10 images; make both of as many"),
+        (dissimilarities(3, images=10), "the two sides hold 20 and 10 images"),
     ):
         with pytest.raises(InputError, match=message):
             compared(a, other)

@@ -46,6 +46,7 @@ READS: dict[str, set[str]] = {
     "figure clusters": {"clustering", "correlation"},
     "figure cluster_subspaces": {"clustering"},
     "figure subspace_match": {"subspace_match"},
+    "figure subspace_match_sampled": {"subspace_match_sampled"},
     "figure similarity": {"similarity"},
     "figure cross_layer": {"cross_layer"},
     "figure rsa": {"rsa"},
@@ -53,7 +54,8 @@ READS: dict[str, set[str]] = {
 }
 FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
-    "figure code_types"
+    "figure code_types",
+    "figure subspace_match_sampled",
 }
 PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled"}
 SPARSE = {"sparse_prediction", "clustering"}
@@ -89,6 +91,7 @@ MODULES: dict[str, set[str]] = {
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
     "steps/_pair": OF_MOMENTS,
+    "steps/_snapshot": {"within", "statistics", "edges", "rdm"},
     "steps/_sides": {"between"} | PAIR_MEASURES,
     "steps/figure": FIGURES,
     # None changes a result by itself; a new layout of the stores raises store.FORMAT.

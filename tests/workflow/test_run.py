@@ -46,7 +46,7 @@ def test_run__leaves_complete_stores_that_explain_themselves(finished: Project) 
     assert len(found) == 1 + 6 * 6 + 6 * (1 + 10)
     for name, (kind, path) in found.items():
         opened = store.read(path, kind)
-        assert list(opened.layers) == (["/"] if kind == "probe" else LAYERS), name
+        assert list(opened.layers) == (["/"] if kind == "probe" or "cross_layer" in name else LAYERS), name
         assert {"title", "source", "parameters", "code_digest", "versions", "probe_fingerprint"} <= set(
             opened.attributes
         )
@@ -88,7 +88,7 @@ def test_summary__is_tidy_and_its_untrained_null_is_the_untrained_value(finished
     table = pd.read_csv(finished.root / "results" / "tables" / "summary.csv", keep_default_na=False, na_values=[""])
     assert list(table.columns) == tables.COLUMNS
     assert not table.duplicated(["comparison", "pair", "layer", "measure", "statistic", "null_kind"]).any()
-    assert list(dict.fromkeys(table["layer"])) == LAYERS
+    assert list(dict.fromkeys(table["layer"])) == [*LAYERS, tables.WHOLE]
     assert set(table["comparison"]) == {"trained", "untrained"}
     matched = table[(table["statistic"] == "mean_r_one_to_one") & (table["layer"] == "fc1.relu")]
     trained = matched[(matched["comparison"] == "trained") & (matched["null_kind"] == "untrained")].set_index("pair")
@@ -106,7 +106,7 @@ def test_report__shows_the_reading_and_every_figure(finished: Project) -> None:
     assert reading.splitlines()[0] in page
     assert "3 pairs of small" in page
     figures = sorted((finished.root / "results" / "figures").glob("*/*/*.png"))
-    assert len(figures) == 2 * 13
+    assert len(figures) == 2 * 14
     assert all(path.with_suffix(".pdf").is_file() and path.name in page for path in figures)
 
 

@@ -33,7 +33,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     axis.set_yticks(np.arange(len(layers)), layers)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
-    axis.set_xlabel("share of live units that reach 90 % of the largest held-out R² with")
+    axis.set_xlabel("share of live units, by how many predictors reach 90 % of the best held-out R²")
     handles = [Patch(color=colour, label=name) for name, colour in TYPES.values()]
     handles += [Patch(facecolor="#888888", label=style.stage(trained[0]))]
     handles += [Patch(facecolor="#888888", edgecolor="white", hatch="////", label="untrained")] if null else []
@@ -47,6 +47,7 @@ def _bar(axis: Axes, opened: Sequence[Store], layer: str, y: float, hatch: str) 
     colours = [colour for _, colour in TYPES.values()]
     axis.barh(y, ends - starts, HEIGHT, starts, color=colours, hatch=hatch, edgecolor="white", linewidth=0.5)
     drawn = errors > 0  # not where the seeds agree, nor where they are too few
+    drawn[-1] = False  # the end of the last share is 1
     axis.errorbar(
         ends[drawn],
         np.full(drawn.sum(), y),

@@ -46,7 +46,10 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
 def _pairs(axis: Axes, measured: xr.Dataset, correlation: xr.Dataset) -> None:
     """Every pair of live units; ringed, the best partners by information, filled where they are those by r too."""
     r, information = correlation["r"].values, measured["information"].values
-    for suffix, colour, label in (("", style.TRAINED, "pair of units"), ("_permuted", style.PERMUTED, "B permuted")):
+    for suffix, colour, label in (
+        ("_permuted", style.PERMUTED, "B's images permuted"),
+        ("", style.TRAINED, "pair of units"),
+    ):
         x, y = correlation[f"r{suffix}"].values.ravel(), measured[f"information{suffix}"].values.ravel()
         step = math.ceil(x.size / POINTS)
         axis.plot(x[::step], y[::step], ".", color=colour, ms=2.5, mew=0, alpha=0.5, rasterized=True, label=label)

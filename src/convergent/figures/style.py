@@ -14,7 +14,7 @@ Stores = Mapping[str, Sequence[Store]]
 
 A, B = "#1b6ca8", "#d1495b"
 TRAINED, UNTRAINED, SECOND = "#1b6ca8", "#8d99ae", "#d1495b"
-PERMUTED, ROTATED = "#bfc5cf", "#e09f3e"
+PERMUTED, ROTATED = "#9a6fb0", "#e09f3e"
 DIVERGING, DEAD = "RdBu_r", "#c9ccd1"
 
 mpl.rcParams.update(

@@ -36,7 +36,9 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         sizes = [np.concatenate([*of_pairs, []]) for of_pairs in found]
         _sizes(axes[1][column], sizes, [colour for _, colour, _ in drawn])
     axes[0][0].set_ylabel("share of units that match")
-    axes[1][0].set_ylabel(f"share of searches, ε = {first['minimal_size'].attrs['epsilon']:g}")
+    axes[1][0].set_ylabel(
+        f"share of searches that found\nat most so many, ε = {first['minimal_size'].attrs['epsilon']:g}"
+    )
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=7)
     return figure
 

@@ -66,15 +66,6 @@ def rows(activation: xr.DataArray) -> Rows:
     return Rows(values, fold, means, np.where(kept, norm, 0))
 
 
-def check_same_images(a: xr.DataArray, b: xr.DataArray) -> None:
-    """Refuse rows that are not of the same images in the same order."""
-    if not np.array_equal(a["image_id"].values, b["image_id"].values):
-        raise InputError(
-            f"the rows of A and B, {a.sizes['image']} and {b.sizes['image']}, are not of the same images in one order; "
-            "record both on the same probe"
-        )
-
-
 def products(a: Rows, b: Rows) -> Array:
     """The raw product ⟨X, Y⟩, the debiased one and the mean under permutation, of all images and without each fold.
 

@@ -22,6 +22,8 @@ from convergent.measures.dendrogram import dendrogram
 from convergent.measures.summary import summary
 
 STATISTICS = (
+    "n_live_a",
+    "n_live_b",
     "n_clusters",
     "n_isolated_a",
     "n_isolated_b",
@@ -69,8 +71,10 @@ def clustering(
     ``size_b`` and mean r ``r_within_a``, ``r_within_b``, ``r_between``; means over its units of A (and of B)
     ``best_r_a``, r with the best unit of B in it, ``r2_a_from_b`` and ``best_r2_a_from_b``, held-out R² from all units
     of B in it and from the best one, each also ``…_permuted[repeat, cluster]`` for permuted labels; the variables of
-    `dendrogram`; the summary with the null ``permuted_labels``, where ``stability`` is the mean adjusted Rand index
-    between k-means starts; the attributes ``variant`` and ``method`` (``exact`` or ``nystroem``)
+    `dendrogram`; the summary with the nulls ``permuted_labels`` and ``permuted`` (the images of B permuted, the
+    units clustered anew), where ``stability`` is the mean adjusted Rand index between k-means starts. Clusters are
+    found on all images, so that their held-out R² is a little too high, and ``permuted`` by as much; the attributes
+    ``variant`` and ``method`` (``exact`` or ``nystroem``)
 
     Raises
     ------
@@ -80,21 +84,34 @@ def clustering(
     whole, split = folds.total(moments), held_out.splits(moments)
     joint = joint_correlation(whole)
     net = np.repeat([NET_A, NET_B], [len(whole.live_a), len(whole.live_b)])
-    affinity = spectral.affinities(joint, threshold)
-    connected = np.asarray(affinity.any(axis=1))
-    graph = affinity[np.ix_(connected, connected)]
-    k = _clusters_asked(graph, np.concatenate([whole.live_a, whole.live_b]).sum() / units_per_cluster)
     seeds = generator.integers(2**31, size=repeats)
-    labels = np.full((repeats, len(net)), -1)
-    if k:
-        labels[:, connected] = _spectral(graph, k, seeds, variant, widest_exact, approximate)
+
+    def labelled(joint: Array, seeds: np.ndarray) -> np.ndarray:
+        """Labels[seed, unit]."""
+        affinity = spectral.affinities(joint, threshold)
+        connected = np.asarray(affinity.any(axis=1))
+        graph = affinity[np.ix_(connected, connected)]
+        labels = np.full((len(seeds), len(net)), -1)
+        if k := _clusters_asked(graph, (~np.isnan(np.diag(joint))).sum() / units_per_cluster):
+            labels[:, connected] = _spectral(graph, k, seeds, variant, widest_exact, approximate)
+        return labels
+
+    labels = labelled(joint, seeds)
     label = labels[0]
+    connected = label >= 0
     permuted = [_permuted(label, generator) for _ in range(repeats)]
     errors, *errors_permuted = (
         cluster_subspaces.errors(split, one[net == NET_A], one[net == NET_B]) for one in (label, *permuted)
     )
     null = np.mean([_summarise(joint, *one, net) for one in zip(permuted, errors_permuted, strict=True)], axis=0)
-    null[:3] = np.nan  # the same by construction
+    null[[name.startswith("n_") for name in STATISTICS]] = np.nan  # the same by construction
+    null_images = np.mean(
+        [
+            _of_permuted_images(moments, replicate, lambda joint: labelled(joint, seeds[:1])[0], net)
+            for replicate in range(moments.sizes["replicate"])
+        ],
+        axis=0,
+    )
     error = np.full(len(STATISTICS), np.nan)
     error[-2:] = cluster_subspaces.standard_error(*errors)
     value = _summarise(joint, label, errors, net)
@@ -105,7 +122,7 @@ def clustering(
     )
     result = xr.merge(
         [
-            summary(STATISTICS, value, error, {"permuted_labels": null}),
+            summary(STATISTICS, value, error, {"permuted_labels": null, "permuted": null_images}),
             _clusters(joint, label, net),
             _shared(r2, np.stack(r2_permuted)),
             dendrogram(coefficient, whole.live_a, whole.live_b),
@@ -114,7 +131,7 @@ def clustering(
     text = {"long_name": "spectral cluster; −1: dead or isolated"}
     result["label_a"], result["label_b"] = ("unit_a", label[net == NET_A], text), ("unit_b", label[net == NET_B], text)
     result = result.assign_coords(unit_a=moments["unit_a"].values, unit_b=moments["unit_b"].values)
-    return result.assign_attrs(variant=variant, method="exact" if len(graph) <= widest_exact else "nystroem")
+    return result.assign_attrs(variant=variant, method="exact" if connected.sum() <= widest_exact else "nystroem")
 
 
 def joint_correlation(pair: folds.Pair) -> Array:
@@ -203,7 +220,20 @@ def _summarise(joint: Array, label: np.ndarray, errors: tuple[Array, Array], net
     live = ~np.isnan(np.diag(joint))
     isolated = [(live & (label < 0) & (net == side)).sum() for side in (NET_A, NET_B)]
     share, mean = np.mean(both) if both else np.nan, r.mean() if r.size else np.nan
-    return np.array([len(both), *isolated, share, mean, np.nan, *cluster_subspaces.mean_r2(*errors)])
+    lives = [(live & (net == side)).sum() for side in (NET_A, NET_B)]
+    return np.array([*lives, len(both), *isolated, share, mean, np.nan, *cluster_subspaces.mean_r2(*errors)])
+
+
+def _of_permuted_images(
+    moments: xr.Dataset, replicate: int, labelled: Callable[[Array], np.ndarray], net: np.ndarray
+) -> Array:
+    """The summary where A and B see other images: clustered anew, so that what clusters owe to chance is in it."""
+    joint = joint_correlation(folds.total(moments, replicate))
+    label = labelled(joint)
+    errors = cluster_subspaces.errors(held_out.splits(moments, replicate), label[net == NET_A], label[net == NET_B])
+    null = _summarise(joint, label, errors, net)
+    null[:2] = np.nan  # live units are the same
+    return null
 
 
 def _permuted(label: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.spatial.distance import squareform
 
 from convergent.errors import InputError
-from convergent.folds import Array, standard_error
+from convergent.folds import Array, check_same_images, standard_error
 from convergent.measures.summary import summary
 
 DISSIMILARITIES = ("euclidean", "correlation")
@@ -151,13 +151,6 @@ def _product(lower: Array, matrix: Array, order: np.ndarray) -> float:
 
 def _check_same_images(rdms_a: xr.Dataset, rdms_b: xr.Dataset) -> None:
     """Refuse RDMs that are not of the same images in the same order and folds; the error names the first difference."""
-    ids_a, ids_b = (rdms["image_id"].values for rdms in (rdms_a, rdms_b))
-    if len(ids_a) != len(ids_b):
-        raise InputError(f"the RDMs of the two sides are of {len(ids_a)} and {len(ids_b)} images; make both of as many")
-    if (different := ids_a != ids_b).any():
-        i = int(np.argmax(different))
-        raise InputError(
-            f"the RDMs of the two sides differ at image {i}: {ids_a[i]!r} and {ids_b[i]!r}; record both on one probe"
-        )
+    check_same_images(rdms_a["image_id"].values, rdms_b["image_id"].values)
     if not np.array_equal(rdms_a["fold"], rdms_b["fold"]):
         raise InputError("the RDMs of the two sides have different folds; make both of one probe")

@@ -44,12 +44,11 @@ OF_ROWS = {
     "cka_pooled_debiased": "linear CKA of the rows by HSIC_1, the U-statistic; its mean over all permutations is 0",
     "cka_pooled_calibrated": "(cka_pooled − null) / (1 − null), as the adjusted Rand index is; Gröger, Wen and Brbić "
     "2026 take the 95 % quantile of the null in place of its mean",
-    "p_value": "(1 + permutations with cka_pooled at least as large) / (1 + permutations), images of B permuted",
 }
 DEFINITIONS = OF_MOMENTS | OF_ROWS
 STATISTICS = tuple(DEFINITIONS)
 # Neither an error nor a null: counts jump, and no null changes them.
-COUNTED = [name in ("n", "p_value") or name.startswith(("n_", "rank_")) for name in STATISTICS]
+COUNTED = [name == "n" or name.startswith(("n_", "rank_")) for name in STATISTICS]
 
 
 def similarity(
@@ -75,7 +74,8 @@ def similarity(
     -------
     the summary with the coordinate ``definition[statistic]`` and the null ``permuted``, for the statistics of moments
     the mean over replicates; ``canonical_correlation[variate]``, 0–1, from large to small, NaN where
-    n ≤ rank_a + rank_b; ``cka_pooled_permuted[permutation]``, 0–1, the draws behind the p value
+    n ≤ rank_a + rank_b; ``cka_pooled_permuted[permutation]``, 0–1, and the ``cka_pooled_p_value`` of
+    these draws
 
     Raises
     ------
@@ -88,7 +88,7 @@ def similarity(
     error = folds.jackknife(moments, whole, lambda pair: of_moments(pair, svcca_variance))
     replicates = (folds.total(moments, i) for i in range(moments.sizes["replicate"]))
     null = np.mean([of_moments(pair, svcca_variance) for pair in replicates], axis=0)
-    *pooled, draws = _of_rows(rows_a, rows_b, moments.attrs["spatial"], permutations, generator)
+    *pooled, draws, p_value = _of_rows(rows_a, rows_b, moments.attrs["spatial"], permutations, generator)
     value, error, null = (np.concatenate(parts) for parts in zip((value, error, null), pooled, strict=True))
     error[COUNTED] = null[COUNTED] = np.nan
     result = summary(STATISTICS, value, error, {"permuted": null})
@@ -101,6 +101,11 @@ def similarity(
         "permutation",
         draws,
         {"long_name": "linear CKA of the rows, the images of B permuted"},
+    )
+    result["cka_pooled_p_value"] = (
+        (),
+        p_value,
+        {"long_name": "(1 + permutations with cka_pooled at least as large) / (1 + permutations)"},
     )
     definition = np.array(list(DEFINITIONS.values()), dtype=np.dtypes.StringDType())
     return result.assign_coords(definition=("statistic", definition))
@@ -142,8 +147,8 @@ def procrustes(trace_a: float, trace_b: float, ab: Array) -> tuple[float, float]
 
 def _of_rows(
     rows_a: xr.DataArray, rows_b: xr.DataArray, spatial: str, permutations: int, generator: np.random.Generator
-) -> tuple[Array, Array, Array, Array]:
-    """Value, standard error and null of the statistics `OF_ROWS` in their order, and CKA under each permutation."""
+) -> tuple[Array, Array, Array, Array, float]:
+    """Value, error and null of `OF_ROWS` in their order; CKA under each permutation, and the p value of CKA."""
     a, b = cka.rows(rows_a), cka.rows(rows_b)
     aa, bb = cka.products(a, a), cka.products(b, b)
     found = cka.similarities(cka.products(a, b), aa, bb)
@@ -155,17 +160,16 @@ def _of_rows(
     p_value = (1 + (draws >= raw * (1 - folds.RESOLUTION)).sum()) / (1 + permutations)
     undefined = np.nan if spatial == "positions" else 0.0
     return (
-        np.array(
-            [debiased + undefined, len(a.values), raw, debiased, calibrated, np.nan if np.isnan(raw) else p_value]
-        ),
-        np.array([error["debiased"] + undefined, np.nan, error["raw"], error["debiased"], error["calibrated"], np.nan]),
-        np.array([zero_debiased + undefined, np.nan, expected, zero_debiased, zero_calibrated, np.nan]),
+        np.array([debiased + undefined, len(a.values), raw, debiased, calibrated]),
+        np.array([error["debiased"] + undefined, np.nan, error["raw"], error["debiased"], error["calibrated"]]),
+        np.array([zero_debiased + undefined, np.nan, expected, zero_debiased, zero_calibrated]),
         draws,
+        np.nan if np.isnan(raw) else p_value,
     )
 
 
 def _check(moments: xr.Dataset, rows_a: xr.DataArray, rows_b: xr.DataArray) -> None:
-    cka.check_same_images(rows_a, rows_b)
+    folds.check_same_images(rows_a["image_id"].values, rows_b["image_id"].values)
     for side, rows in (("a", rows_a), ("b", rows_b)):
         found, expected = rows["unit"].values, moments[f"unit_{side}"].values
         if not np.array_equal(found, expected):

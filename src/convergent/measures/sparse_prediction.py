@@ -23,7 +23,11 @@ LI2016_LAMBDAS = (1e-5, 1e-4, 1e-3, 10**-2.6, 1e-2, 1e-1)
 MEANS = ("r2_least_error", "r2_one_standard_error", "r2_best_single", "r2_least_squares")
 WITHOUT_ERROR = ("mean_nonzero_one_standard_error", *code_types.STATISTICS)  # counts and shares jump
 PER_DIRECTION = MEANS + WITHOUT_ERROR
-STATISTICS = tuple(f"{name}_{direction}" for direction in ("ab", "ba") for name in PER_DIRECTION)
+STATISTICS = (
+    "n_live_a",
+    "n_live_b",
+    *(f"{name}_{direction}" for direction in ("ab", "ba") for name in PER_DIRECTION),
+)
 PATH, TARGET, PUBLISHED = ("alpha", "target"), ("target",), ("li2016_lambda",)
 VARIABLES = {
     "loss": (PATH, "½·MSE on the whole probe, standardised"),
@@ -70,15 +74,15 @@ def sparse_prediction(moments: xr.Dataset, *, alphas: int = 20, smallest: float 
     grid = penalties(folds.correlation(whole), alphas, smallest)
     # One pass over the folds, and one for each replicate, serves both directions.
     split = held_out.splits(moments)
-    permuted = [held_out.splits(moments, replicate) for replicate in range(moments.sizes["replicate"])]
     ab, *table_ab = _direction(whole, split, grid, "unit_b", "unit_a")
     ba, *table_ba = _direction(whole.exchanged, held_out.exchanged(split), grid, "unit_a", "unit_b")
-    null_ab = np.mean([_null(one, whole.live_b) for one in permuted], axis=0)
-    null_ba = np.mean([_null(held_out.exchanged(one), whole.live_a) for one in permuted], axis=0)
+    null = np.mean([_null(moments, replicate, whole) for replicate in range(moments.sizes["replicate"])], axis=0)
     value, error = (np.concatenate(sides) for sides in zip(table_ab, table_ba, strict=True))
+    value = np.array([whole.live_a.sum(), whole.live_b.sum(), *value])
+    no_error = [np.nan, np.nan]
     result = xr.merge(
         [
-            summary(STATISTICS, value, error, {"permuted": np.concatenate([null_ab, null_ba])}),
+            summary(STATISTICS, value, np.array([*no_error, *error]), {"permuted": np.array([*no_error, *null])}),
             *(one.rename({name: f"{name}_{d}" for name in one.data_vars}) for d, one in (("ab", ab), ("ba", ba))),
         ]
     )
@@ -181,8 +185,16 @@ def _on_whole_probe(whole: Pair, grid: Array) -> tuple[Array, dict[str, Array]]:
     return coefficients, {name: np.where(whole.live_b, value, np.nan) for name, value in values.items()}
 
 
-def _null(split: list[Split], live: np.ndarray) -> Array:
-    """The summary where A and B see other images; NaN where it needs a path of the LASSO, which takes as long again."""
+def _null(moments: xr.Dataset, replicate: int, whole: Pair) -> Array:
+    """The summary of both directions where A and B see other images, the folds of one replicate held at a time."""
+    split = held_out.splits(moments, replicate)
+    return np.concatenate(
+        [_null_direction(split, whole.live_b), _null_direction(held_out.exchanged(split), whole.live_a)]
+    )
+
+
+def _null_direction(split: list[Split], live: np.ndarray) -> Array:
+    """NaN where it needs a path of the LASSO, which takes as long again."""
     spread = held_out.total_squares(split)[:, live].sum(axis=0)
     r2 = {
         name: 1 - held_out.errors(split, fit).sum(axis=0)[:, live] / spread

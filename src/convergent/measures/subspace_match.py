@@ -26,6 +26,7 @@ SMOOTH = ("area", "epsilon_full")
 OF_MINIMAL = ("median_minimal_size", "share_minimal_pairs")
 EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)  # of Wang et al. 2018
 DISTANCES = np.arange(101) / 100
+DEAD = ("unmatched", "matched", "exclude")
 RIDGES = (1e-8, 1e-6, 1e-4)
 # Downdates move squared distances by up to 1e-15/λ, where units are collinear: below this ridge, over 1e-6.
 SMALLEST_RIDGE = 1e-9
@@ -86,6 +87,8 @@ def subspace_match(
     """
     if moments.attrs.get("precision") == "float32":
         raise InputError("subspace match needs more than float32 moments hold; set moments.precision to float64")
+    if dead not in DEAD:
+        raise InputError(f"subspace match: dead units {dead!r}; {', '.join(DEAD)} are known")
     if ridge < SMALLEST_RIDGE:
         raise InputError(f"subspace match: the ridge {ridge:g} drowns in rounding; use at least {SMALLEST_RIDGE:g}")
     units_a, units_b = moments["unit_a"].values, moments["unit_b"].values

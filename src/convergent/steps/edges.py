@@ -2,36 +2,30 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 
-from convergent import bins, engine, store
+from convergent import bins
 from convergent.config import MutualInformation, parse
-
-INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "data")
+from convergent.steps import _snapshot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--activations", required=True, type=Path, help="store of activations")
+    _snapshot.add_arguments(parser)
     parser.add_argument(
         "--settings",
         required=True,
         type=parse(MutualInformation),
         help="the mutual_information section: a YAML file, or JSON",
     )
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
-    parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, activations: Path, settings: MutualInformation, threads: int, output: Path) -> None:
-    recorded = store.read(activations, "activations", chunks={})
-    with engine.threads(threads):
-        layers = {
-            layer: bins.edges(dataset["activation"], **asdict(settings)) for layer, dataset in recorded.layers.items()
-        }
-    attributes = store.stamp(
-        f"Bins of the activations of {recorded.attributes['snapshot']}",
+def run(*, settings: MutualInformation, **arguments: Any) -> None:
+    _snapshot.derive(
         "edges",
-        asdict(settings),
-        **{name: recorded.attributes[name] for name in INHERITED},
+        "edges",
+        lambda layer, activation: bins.edges(activation, **asdict(settings)),
+        title="Bins of the activations",
+        references="Li et al. 2016, arXiv 1511.07543, section 3.2",
+        settings=asdict(settings),
+        **arguments,
     )
-    store.save(layers, output, "edges", attributes)

@@ -1,35 +1,27 @@
 """Compute the dissimilarities of the images in every layer of one snapshot."""
 
 import argparse
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from convergent import engine, rdms, store
-
-INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "probe_seed", "data")
+from convergent import rdms
+from convergent.steps import _snapshot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--activations", required=True, type=Path, help="store of activations")
+    _snapshot.add_arguments(parser)
     parser.add_argument("--images", type=int, default=2000, help="images, at most: the first of the probe")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
-    parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, activations: Path, images: int, threads: int, output: Path) -> None:
-    recorded = store.read(activations, "activations", chunks={})
-    with engine.threads(threads):
-        # Whole matrices are what xarray's users expect; of float32, they take no more than a triangle of float64.
-        layers = {
-            layer: rdms.of(dataset["activation"], images).astype(np.float32)
-            for layer, dataset in recorded.layers.items()
-        }
-    attributes = store.stamp(
-        f"Dissimilarities of the images in {recorded.attributes['snapshot']}",
+def run(*, images: int, **arguments: Any) -> None:
+    _snapshot.derive(
         "rdm",
-        {"images": images},
+        "rdms",
+        # Whole matrices are what xarray's users expect; of float32, they take no more than a triangle of float64.
+        lambda layer, activation: rdms.of(activation, images).astype(np.float32),
+        title="Dissimilarities of the images",
         references="Kriegeskorte, Mur, Bandettini 2008, doi 10.3389/neuro.06.004.2008",
-        **{name: recorded.attributes[name] for name in INHERITED},
+        settings={"images": images},
+        **arguments,
     )
-    store.save(layers, output, "rdms", attributes)

@@ -2,35 +2,34 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from convergent import engine, histograms, store
+import xarray as xr
+
+from convergent import histograms, store
 from convergent.measures.statistics import statistics
-
-INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "data")
+from convergent.steps import _snapshot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--activations", required=True, type=Path, help="store of activations")
+    _snapshot.add_arguments(parser)
     parser.add_argument("--moments", required=True, type=Path, help="moments within the snapshot")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
-    parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, activations: Path, moments: Path, threads: int, output: Path) -> None:
-    recorded = store.read(activations, "activations", chunks={})
+def run(*, moments: Path, **arguments: Any) -> None:
     summed = store.read(moments, "moments_within")
-    with engine.threads(threads):
-        layers = {
-            layer: statistics(dataset, histograms.of_units(recorded.layers[layer]["activation"])).assign_attrs(
-                spatial=dataset.attrs["spatial"]
-            )
-            for layer, dataset in summed.layers.items()
-        }
-    attributes = store.stamp(
-        f"Activation statistics of {summed.attributes['snapshot']}",
+
+    def measured(layer: str, activation: xr.DataArray) -> xr.Dataset:
+        of_layer = summed.layers[layer]
+        samples = {"spatial": of_layer.attrs["spatial"], "n": int(of_layer["n"].sum())}
+        return statistics(of_layer, histograms.of_units(activation)).assign_attrs(samples)
+
+    _snapshot.derive(
         "statistics",
-        {},
+        "measure",
+        measured,
+        title="Activation statistics",
         references="Li et al. 2016, arXiv 1511.07543, supplement",
-        **{name: summed.attributes[name] for name in INHERITED},
+        settings={},
+        **arguments,
     )
-    store.save(layers, output, "measure", attributes)

@@ -1,32 +1,24 @@
 """Sum the activations of one snapshot up into its moments, for each fold."""
 
 import argparse
-from pathlib import Path
+from typing import Any
 
-from convergent import engine, moments, store
-from convergent.errors import about
-
-INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "probe_seed", "data")
+from convergent import moments
+from convergent.steps import _snapshot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--activations", required=True, type=Path, help="store of activations")
+    _snapshot.add_arguments(parser)
     parser.add_argument("--precision", choices=["float64", "float32"], default="float64", help="type of the products")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
-    parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, activations: Path, precision: str, threads: int, output: Path) -> None:
-    recorded = store.read(activations, "activations", chunks={})
-    with engine.threads(threads):
-        layers = {}
-        for layer, dataset in recorded.layers.items():
-            with about(f"{activations}: {layer}"):
-                layers[layer] = moments.within(dataset["activation"], precision=precision)
-    attributes = store.stamp(
-        f"Moments of {recorded.attributes['snapshot']}",
+def run(*, precision: str, **arguments: Any) -> None:
+    _snapshot.derive(
         "within",
-        {"precision": precision},
-        **{name: recorded.attributes[name] for name in INHERITED},
+        "moments_within",
+        lambda layer, activation: moments.within(activation, precision=precision),
+        title="Moments",
+        references="Chan, Golub, LeVeque 1979",
+        settings={"precision": precision},
+        **arguments,
     )
-    store.save(layers, output, "moments_within", attributes)

@@ -1,0 +1,58 @@
+"""What the steps of one snapshot share: a store of activations in, one labelled store out."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from convergent import engine, store
+from convergent.errors import about
+
+INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprint", "probe_seed", "data")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--activations", required=True, type=Path, help="store of activations")
+    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser.add_argument("--output", required=True, type=Path, help="store to write")
+
+
+def derive(
+    step: str,
+    kind: str,
+    derived: Callable[[str, xr.DataArray], xr.Dataset],
+    *,
+    title: str,
+    references: str,
+    settings: Mapping[str, Any],
+    activations: Path,
+    threads: int,
+    output: Path,
+) -> None:
+    """Derive something from the activations of every layer.
+
+    Parameters
+    ----------
+    step, kind : its name, and that of the contract of the store it writes
+    derived : layer, activation as a Dask array → dataset
+    title, references, settings : for the attributes of the store; the snapshot is added to the title
+    activations : the store of activations
+    threads : cores to use
+    output : the store to write
+    """
+    recorded = store.read(activations, "activations", chunks={})
+    layers = {}
+    with engine.threads(threads):
+        for layer, dataset in recorded.layers.items():
+            with about(f"{activations}: {layer}"):
+                layers[layer] = derived(layer, dataset["activation"])
+    attributes = store.stamp(
+        f"{title} of {recorded.attributes['snapshot']}",
+        step,
+        settings,
+        references=references,
+        **{name: recorded.attributes[name] for name in INHERITED},
+    )
+    store.save(layers, output, kind, attributes)
