@@ -113,7 +113,7 @@ def test_moments_of__refuses_other_images_and_what_is_not_finite() -> None:
         moments.of(x, x.isel(dim_0=order))
     with pytest.raises(InputError, match=r"^the two sides hold 23 and 20 images"):
         moments.of(VALUES, VALUES[:20])
-    bad = x.copy(data=VALUES)
+    bad = x.copy(data=VALUES.copy())
     bad[21, 1, 0, 2] = np.nan
     for sides in ((bad, x), (x, bad)):
         with pytest.raises(InputError, match=r"^unit 2, image i21: activation nan is not finite"):

@@ -90,7 +90,7 @@ def pooled(values: Any, *, folds: int = 10) -> xr.DataArray:
     Frozen({'image': 20, 'unit': 3})
     """
     layer = label(values, folds=folds)
-    return layer.mean([dim for dim in layer.dims if dim not in ("image", "unit")])
+    return layer.mean([dim for dim in layer.dims if dim not in ("image", "unit")], skipna=False)
 
 
 def _named(values: Any) -> xr.DataArray:
