@@ -1,5 +1,5 @@
 rule summary:
-    """Gather every result in one tidy table, and read it in one paragraph."""
+    """Gather every result in one tidy table, and say it in words."""
     input:
         all_stores(),
     output:

@@ -1,4 +1,4 @@
-"""Gather every result in one tidy table, and read it in one paragraph."""
+"""Gather every result in one tidy table, and say it in words."""
 
 import argparse
 import json
