@@ -59,7 +59,7 @@ def test_label__keeps_what_a_data_array_says() -> None:
         {
             "image_id": ("image", [f"img{i}" for i in range(20)]),
             "fold": ("image", np.repeat([3, 7], 10)),
-            "unit": list("abcd"),
+            "unit": [3, 0, 7, 1],
             "t": 1,
         },
         ("image", "unit"),
@@ -79,6 +79,8 @@ def test_label__keeps_what_a_data_array_says() -> None:
         (np.ones((0, 3)), "0 images in 0 folds"),
         (np.ones(20), "activations of 1 axes"),
         (np.ones((20, 1, 1, 1, 2)), "activations of 5 axes"),
+        (xr.DataArray(np.ones((20, 2)), {"unit": ["p", "q"]}, ("image", "unit")), "unit p is no whole number"),
+        (xr.DataArray(np.ones((20, 2)), {"unit": [-1, 0]}, ("image", "unit")), "unit -1 is no whole number"),
         (np.ones((20, 3), int), "of type int64; make them floating point"),
         (xr.DataArray(np.ones(20), dims="unit"), "dimensions ('unit',)"),
         (

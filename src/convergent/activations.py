@@ -59,6 +59,9 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
         array = array.assign_coords(fold=("image", np.repeat(np.arange(folds), [len(part) for part in parts])))
     if "unit" not in array.coords:
         array = array.assign_coords(unit=np.arange(units))
+    wrong = [unit for unit in array["unit"].values.tolist() if not isinstance(unit, int) or unit < 0]
+    if wrong:
+        raise InputError(f"unit {wrong[0]} is no whole number from 0 on; number the units, or drop their labels")
     fold = array["fold"].values
     starts = np.flatnonzero(np.diff(fold, prepend=fold[:1] - 1))
     sizes = np.diff([*starts, images])

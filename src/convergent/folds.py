@@ -98,6 +98,12 @@ def check_same_images(ids_a: np.ndarray, ids_b: np.ndarray) -> None:
         )
 
 
+def check_same_folds(fold_a: np.ndarray, fold_b: np.ndarray) -> None:
+    """Refuse two sides whose images are in different folds."""
+    if not np.array_equal(fold_a, fold_b):
+        raise InputError("the two sides have different folds; make both of one probe")
+
+
 def merge(p: Moments, q: Moments) -> Moments:
     """The moments of two disjoint sets of samples together."""
     n = p.n + q.n

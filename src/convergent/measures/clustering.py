@@ -125,7 +125,11 @@ def clustering(
             summary(STATISTICS, value, error, {"permuted_labels": null, "permuted": null_images}),
             _clusters(joint, label, net),
             _shared(r2, np.stack(r2_permuted)),
-            dendrogram(coefficient, whole.live_a, whole.live_b),
+            dendrogram(
+                coefficient.sel(unit_a=moments["unit_a"].values, unit_b=moments["unit_b"].values),
+                whole.live_a,
+                whole.live_b,
+            ),
         ]
     )
     text = {"long_name": "spectral cluster; −1: dead or isolated"}

@@ -15,13 +15,14 @@ PREDICTABLE = 0.01  # a largest R² up to this is noise: there is no code
 STATISTICS = ("share_one", "share_two_to_five", "share_more", "share_unpredictable")
 
 
-def n_needed(few: Array, largest: Array) -> np.ndarray:
+def n_needed(few: Array, largest: Array, predictors: int) -> np.ndarray:
     """Fewest predictors that reach 90 % of the largest R²: [target].
 
     Parameters
     ----------
     few : held-out R² from the best 1, 2, … predictors, [n_predictors, target]
     largest : of the whole path, [target]; NaN: a dead target
+    predictors : live units that there are to predict from; where all were tried, no more can be needed
 
     Returns
     -------
@@ -29,6 +30,7 @@ def n_needed(few: Array, largest: Array) -> np.ndarray:
     """
     reached = few >= REACHED * largest
     fewest = np.where(reached.any(axis=0), reached.argmax(axis=0) + 1, len(few) + 1)
+    fewest = np.minimum(fewest, max(predictors, 1))
     return np.where(np.isnan(largest), -1, np.where(largest > PREDICTABLE, fewest, 0))
 
 

@@ -48,6 +48,7 @@ def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.Data
     first = next(iter(rows_a.values()))
     for rows in (*rows_a.values(), *rows_b.values()):
         folds.check_same_images(first["image_id"].values, rows["image_id"].values)
+        folds.check_same_folds(first["fold"].values, rows["fold"].values)
     all_b = [cka.rows(rows) for rows in rows_b.values()]
     within_a, within_b = [], [cka.products(b, b) for b in all_b]
     found = []

@@ -17,7 +17,7 @@ def dendrogram(coefficient: xr.DataArray, live_a: np.ndarray, live_b: np.ndarray
 
     Parameters
     ----------
-    coefficient : ``[unit_a, unit_b]`` in any order, with their labels
+    coefficient : ``[unit_a, unit_b]``, axes in any order, units in that of the masks
     live_a, live_b : which units have variance
 
     Returns

@@ -12,8 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial.distance import squareform
 
-from convergent.errors import InputError
-from convergent.folds import Array, check_same_images, standard_error
+from convergent.folds import Array, check_same_folds, check_same_images, standard_error
 from convergent.measures.summary import summary
 
 DISSIMILARITIES = ("euclidean", "correlation")
@@ -152,5 +151,4 @@ def _product(lower: Array, matrix: Array, order: np.ndarray) -> float:
 def _check_same_images(rdms_a: xr.Dataset, rdms_b: xr.Dataset) -> None:
     """Refuse RDMs that are not of the same images in the same order and folds; the error names the first difference."""
     check_same_images(rdms_a["image_id"].values, rdms_b["image_id"].values)
-    if not np.array_equal(rdms_a["fold"], rdms_b["fold"]):
-        raise InputError("the RDMs of the two sides have different folds; make both of one probe")
+    check_same_folds(rdms_a["fold"].values, rdms_b["fold"].values)

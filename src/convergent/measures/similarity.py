@@ -170,6 +170,7 @@ def _of_rows(
 
 def _check(moments: xr.Dataset, rows_a: xr.DataArray, rows_b: xr.DataArray) -> None:
     folds.check_same_images(rows_a["image_id"].values, rows_b["image_id"].values)
+    folds.check_same_folds(rows_a["fold"].values, rows_b["fold"].values)
     for side, rows in (("a", rows_a), ("b", rows_b)):
         found, expected = rows["unit"].values, moments[f"unit_{side}"].values
         if not np.array_equal(found, expected):

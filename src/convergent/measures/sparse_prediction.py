@@ -144,7 +144,7 @@ def _direction(
     spread = held_out.total_squares(split)
     scale = np.where(live, spread.sum(axis=0), np.nan)
     values["r2"], values["r2_few"] = 1 - squared.sum(axis=0) / scale, 1 - squared_few.sum(axis=0) / scale
-    values["n_needed"] = code_types.n_needed(values["r2_few"], values["r2"].max(axis=0))
+    values["n_needed"] = code_types.n_needed(values["r2_few"], values["r2"].max(axis=0), int(whole.live_a.sum()))
     mean_squared = squared / np.array([part.a.n for _, part in split])[:, None, None]
     least, sparse = choose(mean_squared)
     values["alpha_least_error"] = np.where(live, grid[least], np.nan)
