@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergent import folds
+from convergent.errors import InputError
 from convergent.folds import Moments, Pair
 from convergent.measures import matching as measure
 from convergent.measures.matching import STATISTICS, matching
@@ -318,3 +319,8 @@ def test_matching__of_one_unit(pair: Callable[..., xr.Dataset], data: tuple[np.n
     r = np.corrcoef(x, y, rowvar=False)[0, 1]
     assert found["r_semi_a"].item() == found["r_one_to_one_b"].item() == pytest.approx(r)
     assert named(found["summary"])["share_same_partner_a"] == 1
+
+
+def test_matching__refuses_rotations_without_a_spread(pair: Callable[..., xr.Dataset]) -> None:
+    with pytest.raises(InputError, match="1 rotations; their spread needs at least 2"):
+        matching(pair(*np.random.default_rng(0).standard_normal((2, 20, 3))), rotations=1)

@@ -80,6 +80,8 @@ def clustering(
     ------
     InputError : where the graph is wider than allowed and nothing can approximate it
     """
+    if repeats < 2:
+        raise InputError(f"clustering: {repeats} repeats; their stability needs at least 2")
     generator = np.random.default_rng(0) if generator is None else generator
     whole, split = folds.total(moments), held_out.splits(moments)
     joint = joint_correlation(whole)

@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from convergent import folds
+from convergent.errors import InputError
 from convergent.folds import Array, Pair
 from convergent.measures.summary import summary
 
@@ -51,6 +52,8 @@ def matching(moments: xr.Dataset, *, rotations: int = 20, generator: np.random.G
     the nulls ``permuted`` (images of B permuted, mean over replicates) and ``rotated`` (B's axes turned at random
     with its covariance unchanged, mean over draws; ``rotated_standard_deviation[statistic]`` between draws)
     """
+    if rotations < 2:
+        raise InputError(f"matching: {rotations} rotations; their spread needs at least 2")
     whole = folds.total(moments)
     permuted = [folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])]
     generator = generator or np.random.default_rng(0)
