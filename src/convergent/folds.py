@@ -153,13 +153,18 @@ def leave_one_out(moments: xr.Dataset, whole: Pair) -> Iterator[tuple[Pair, Pair
     """For each fold: the moments of all the others, and its own."""
     for index in range(moments.sizes["fold"]):
         part = fold(moments, index)
-        rest = Pair(without(whole.a, part.a), without(whole.b, part.b), without(whole.ab, part.ab))
-        dead_a = np.diag(rest.a.comoment) <= RESOLUTION * np.diag(whole.a.comoment)
-        dead_b = np.diag(rest.b.comoment) <= RESOLUTION * np.diag(whole.b.comoment)
-        for matrix, rows, columns in ((rest.a, dead_a, dead_a), (rest.b, dead_b, dead_b), (rest.ab, dead_a, dead_b)):
-            matrix.comoment[rows, :] = 0
-            matrix.comoment[:, columns] = 0
-        yield rest, part
+        yield rest_of(whole, part), part
+
+
+def rest_of(whole: Pair, part: Pair) -> Pair:
+    """The moments of a pair minus a part of it, those of units that lived in the part alone set to 0."""
+    rest = Pair(without(whole.a, part.a), without(whole.b, part.b), without(whole.ab, part.ab))
+    dead_a = np.diag(rest.a.comoment) <= RESOLUTION * np.diag(whole.a.comoment)
+    dead_b = np.diag(rest.b.comoment) <= RESOLUTION * np.diag(whole.b.comoment)
+    for matrix, rows, columns in ((rest.a, dead_a, dead_a), (rest.b, dead_b, dead_b), (rest.ab, dead_a, dead_b)):
+        matrix.comoment[rows, :] = 0
+        matrix.comoment[:, columns] = 0
+    return rest
 
 
 def live(moments: Moments) -> np.ndarray:

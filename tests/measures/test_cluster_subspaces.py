@@ -14,9 +14,14 @@ LABEL_A, LABEL_B = np.array([0, 0, 1, 2, -1, 0]), np.array([1, 0, 0, -1, 3])
 
 
 @pytest.fixture
-def split(pair: Moments, generator: np.random.Generator) -> list[held_out.Split]:
+def data(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     x = generator.standard_normal((100, 6))
-    return held_out.splits(pair(x, x[:, :5] + generator.standard_normal((100, 5))))
+    return x, x[:, :5] + generator.standard_normal((100, 5))
+
+
+@pytest.fixture
+def split(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> list[held_out.Split]:
+    return held_out.splits(pair(*data))
 
 
 def test_coefficients__keep_to_the_cluster(split: list[held_out.Split]) -> None:
@@ -52,14 +57,17 @@ def test_errors__are_the_same_seen_from_the_other_side(split: list[held_out.Spli
     np.testing.assert_allclose(np.roll(total_turned, 6, axis=1), total, rtol=1e-9)
 
 
-def test_standard_error__leaves_out_one_fold_after_the_other(split: list[held_out.Split]) -> None:
-    squared, total = measure.errors(split, LABEL_A, LABEL_B)
-    left_out = np.array([measure.mean_r2(np.delete(squared, k, 0), np.delete(total, k, 0)) for k in range(5)])
+def test_standard_error__is_that_of_images_deleted_and_all_fitted_again(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], split: list[held_out.Split]
+) -> None:
+    kept = [np.delete(np.arange(100), fold) for fold in np.split(np.arange(100), 5)]
+    again = [held_out.splits(pair(data[0][images], data[1][images], folds=4)) for images in kept]
+    left_out = np.array([measure.mean_r2(*measure.errors(others, LABEL_A, LABEL_B)) for others in again])
     expected = np.sqrt(4 / 5 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
-    np.testing.assert_allclose(measure.standard_error(squared, total), expected, rtol=1e-9)
+    np.testing.assert_allclose(measure.standard_error(split, LABEL_A, LABEL_B), expected, rtol=1e-9)
 
 
 def test_mean_r2__without_mixed_clusters_is_undefined(split: list[held_out.Split]) -> None:
     squared, total = measure.errors(split, np.zeros(6, int), np.ones(5, int))
     assert np.isnan(measure.mean_r2(squared, total)).all()
-    assert np.isnan(measure.standard_error(squared, total)).all()
+    assert np.isnan(measure.standard_error(split, np.zeros(6, int), np.ones(5, int))).all()

@@ -51,10 +51,12 @@ class HeldOut:
         return 1 - self.error.sum(axis=0) / self.total.sum(axis=0)
 
 
-def held_out(x: np.ndarray, y: np.ndarray, fit: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> HeldOut:
+def held_out(
+    x: np.ndarray, y: np.ndarray, fit: Callable[[np.ndarray, np.ndarray], np.ndarray], count: int = K
+) -> HeldOut:
     """Fit on the standardised images of the other folds, predict the images of each."""
     error, total = [], []
-    for out in np.split(np.arange(len(x)), K):
+    for out in np.split(np.arange(len(x)), count):
         known_x, known_y = np.delete(x, out, axis=0), np.delete(y, out, axis=0)
         centre, scale = known_x.mean(axis=0), known_x.std(axis=0)
         w = fit(standardised(known_x), standardised(known_y)) * known_y.std(axis=0)[:, None]
@@ -157,25 +159,26 @@ def test_sparse_prediction__summary_is_over_units_and_its_error_over_folds(
 ) -> None:
     found = predict(pair(*data))
     for direction, (x, y) in {"ab": data, "ba": data[::-1]}.items():
-        paths = [held_out(x, y, lambda p, t, alpha=alpha: lasso(p, t, alpha)) for alpha in found["alpha"].values]
-        error, total = np.stack([path.error for path in paths], axis=1), paths[0].total  # [fold, alpha, target]
-        single, units = held_out(x, y, lambda p, t: few(p, t, 1)), np.arange(y.shape[1])
+        units, grid = np.arange(y.shape[1]), found["alpha"].values
 
-        def statistics(kept: list[int], error=error, total=total, single=single, units=units) -> dict[str, float]:
-            """The mean R² from some folds, with the penalties chosen on them."""
-            mean, spread = error[kept].mean(axis=0), error[kept].std(axis=0, ddof=1) / np.sqrt(len(kept))
+        def statistics(x: np.ndarray, y: np.ndarray, count: int, units=units, grid=grid) -> dict[str, float]:
+            """The mean R² of some images, all of it from the beginning, with the penalties chosen on them."""
+            paths = [held_out(x, y, lambda p, t, alpha=alpha: lasso(p, t, alpha), count) for alpha in grid]
+            error, total = np.stack([path.error for path in paths], axis=1), paths[0].total  # [fold, alpha, target]
+            mean, spread = error.mean(axis=0), error.std(axis=0, ddof=1) / np.sqrt(count)
             low = mean.argmin(axis=0)
-            few = (mean <= mean[low, units] + spread[low, units]).argmax(axis=0)
+            sparse = (mean <= mean[low, units] + spread[low, units]).argmax(axis=0)
             errors = {
                 "r2_least_error": error[:, low, units],
-                "r2_one_standard_error": error[:, few, units],
-                "r2_best_single": single.error,
+                "r2_one_standard_error": error[:, sparse, units],
+                "r2_best_single": held_out(x, y, lambda p, t: few(p, t, 1), count).error,
                 "r2_least_squares": error[:, -1],
             }
-            return {name: (1 - e[kept].sum(0) / total[kept].sum(0)).mean() for name, e in errors.items()}
+            return {name: (1 - e.sum(0) / total.sum(0)).mean() for name, e in errors.items()}
 
-        left_out = [statistics([i for i in range(K) if i != k]) for k in range(K)]
-        for name, value in statistics(list(range(K))).items():
+        deleted = [np.delete(np.arange(len(x)), out) for out in np.split(np.arange(len(x)), K)]
+        left_out = [statistics(x[kept], y[kept], K - 1) for kept in deleted]
+        for name, value in statistics(x, y, K).items():
             values = np.array([one[name] for one in left_out])
             expected = np.sqrt((K - 1) / K * ((values - values.mean()) ** 2).sum())
             found_error = named(found["summary_standard_error"])[f"{name}_{direction}"]

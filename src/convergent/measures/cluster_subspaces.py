@@ -11,7 +11,7 @@ from convergent import folds
 from convergent.folds import Array
 from convergent.measures import held_out
 from convergent.measures.forward_selection import select
-from convergent.measures.held_out import Split
+from convergent.measures.held_out import Fit, Split
 from convergent.measures.least_squares import least_squares
 
 
@@ -23,14 +23,10 @@ def errors(split: list[Split], label_a: np.ndarray, label_b: np.ndarray) -> tupl
     split : from `held_out.splits`
     label_a, label_b : cluster of each unit; −1: none. Units of the result are those of A, then of B.
     """
-    turned = held_out.exchanged(split)
-    of_a = held_out.errors(turned, lambda within, between: coefficients(within, between, label_b, label_a))
-    of_b = held_out.errors(split, lambda within, between: coefficients(within, between, label_a, label_b))
-    total = [held_out.total_squares(turned), held_out.total_squares(split)]
-    alone = ~np.concatenate([np.isin(label_a, label_b), np.isin(label_b, label_a)])
-    squared = np.concatenate([of_a, of_b], axis=2)
-    squared[:, :, alone | (np.concatenate([label_a, label_b]) < 0)] = np.nan
-    return squared, np.concatenate(total, axis=1)
+    turned, (fit_a, fit_b) = held_out.exchanged(split), _fits(label_a, label_b)
+    of_a = held_out.errors(turned, fit_a), held_out.total_squares(turned)
+    of_b = held_out.errors(split, fit_b), held_out.total_squares(split)
+    return _joined(of_a, of_b, label_a, label_b)
 
 
 def coefficients(within: Array, between: Array, of_predictor: np.ndarray, of_target: np.ndarray) -> Array:
@@ -62,7 +58,28 @@ def mean_r2(squared: Array, total: Array) -> Array:
     return r2(squared[:, :, predicted], total[:, predicted]).mean(axis=1) if predicted.any() else np.full(2, np.nan)
 
 
-def standard_error(squared: Array, total: Array) -> Array:
+def standard_error(split: list[Split], label_a: np.ndarray, label_b: np.ndarray) -> Array:
     """Of `mean_r2` over images, the clusters as they are: [2]."""
-    left = ~np.eye(len(total), dtype=bool)
-    return folds.standard_error(mean_r2(squared[kept], total[kept]) for kept in left)
+    fit_a, fit_b = _fits(label_a, label_b)
+    sides = zip(
+        held_out.errors_left_out(held_out.exchanged(split), fit_a), held_out.errors_left_out(split, fit_b), strict=True
+    )
+    return folds.standard_error(mean_r2(*_joined(of_a, of_b, label_a, label_b)) for of_a, of_b in sides)
+
+
+def _fits(label_a: np.ndarray, label_b: np.ndarray) -> tuple[Fit, Fit]:
+    """Of units of A from those of B, and back."""
+    return (
+        lambda within, between: coefficients(within, between, label_b, label_a),
+        lambda within, between: coefficients(within, between, label_a, label_b),
+    )
+
+
+def _joined(
+    of_a: tuple[Array, Array], of_b: tuple[Array, Array], label_a: np.ndarray, label_b: np.ndarray
+) -> tuple[Array, Array]:
+    """Squared errors and total squares of the units of A, then of B; NaN for units that nothing predicts."""
+    alone = ~np.concatenate([np.isin(label_a, label_b), np.isin(label_b, label_a)])
+    squared = np.concatenate([of_a[0], of_b[0]], axis=2)
+    squared[:, :, alone | (np.concatenate([label_a, label_b]) < 0)] = np.nan
+    return squared, np.concatenate([of_a[1], of_b[1]], axis=1)

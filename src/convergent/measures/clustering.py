@@ -115,7 +115,7 @@ def clustering(
         axis=0,
     )
     error = np.full(len(STATISTICS), np.nan)
-    error[-2:] = cluster_subspaces.standard_error(*errors)
+    error[-2:] = cluster_subspaces.standard_error(split, label[net == NET_A], label[net == NET_B])
     value = _summarise(joint, label, errors, net)
     value[STATISTICS.index("stability")] = _stability(labels[:, connected])
     r2, *r2_permuted = (

@@ -6,7 +6,8 @@ C are the comoments and n the samples of the held-out fold, δ its means minus t
 Units of B are predicted from units of A; exchange the pairs for the other direction.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,8 @@ import xarray as xr
 from convergent import folds
 from convergent.folds import Array, Moments, Pair
 
+# correlations within the predictors and with the targets → coefficients [..., target, predictor], standardised
+Fit = Callable[[Array, Array], Array]
 Split = tuple[Pair, Pair]  # the training folds together, and the held-out fold
 
 
@@ -34,7 +37,7 @@ def correlations(pair: Pair) -> tuple[Array, Array]:
     return np.nan_to_num(folds.correlation_within(pair.a)), np.nan_to_num(folds.correlation(pair))
 
 
-def errors(split: Sequence[Split], fit: Callable[[Array, Array], Array]) -> Array:
+def errors(split: Sequence[Split], fit: Fit) -> Array:
     """Squared error of every held-out fold, [fold, ..., target].
 
     Parameters
@@ -43,6 +46,30 @@ def errors(split: Sequence[Split], fit: Callable[[Array, Array], Array]) -> Arra
     fit : correlations within the predictors and with the targets → coefficients [..., target, predictor], standardised
     """
     return np.stack([squared_error(fit(*correlations(training)), training, part) for training, part in split])
+
+
+def errors_left_out(split: Sequence[Split], fit: Fit) -> Iterator[tuple[Array, Array]]:
+    """The same for each fold that is left out altogether, from fits that have not seen it: what the jackknife repeats.
+
+    Yields
+    ------
+    squared errors [fold, ..., target] and total squares [fold, target] of the other folds, in their order; of two
+    folds NaN, since nothing is left to fit on
+    """
+    if len(split) < 3:
+        yield from [(errors(split, fit)[1:] * np.nan, total_squares(split)[1:])] * len(split)
+        return
+    found = {}
+    # Folds j and k share the fit on all folds but them.
+    for j, k in itertools.combinations(range(len(split)), 2):
+        training = folds.rest_of(split[j][0], split[k][1])
+        coefficients = fit(*correlations(training))
+        for out, held in ((k, j), (j, k)):
+            part = split[held][1]
+            found[out, held] = squared_error(coefficients, training, part), total_squares([(training, part)])[0]
+    for out in range(len(split)):
+        squared, total = zip(*(found[out, held] for held in range(len(split)) if held != out), strict=True)
+        yield np.stack(squared), np.stack(total)
 
 
 def squared_error(coefficients: Array, training: Pair, part: Pair) -> Array:

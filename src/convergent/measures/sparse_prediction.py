@@ -138,15 +138,19 @@ def _direction(
     """Units of B from units of A: the result, the summary and its standard error."""
     live, units = whole.live_b, np.arange(len(whole.live_b))
     coefficients, values = _on_whole_probe(whole, grid)
+
     # The paths of one fold at a time: [alpha, target, predictor] is the largest array here.
-    squared = held_out.errors(split, lambda within, between: solve(within, between, grid))
+    def path(within: Array, between: Array) -> Array:
+        return solve(within, between, grid)
+
+    squared = held_out.errors(split, path)
     squared_few = held_out.errors(split, lambda within, between: select(within, between, code_types.MOST))
     spread = held_out.total_squares(split)
     scale = np.where(live, spread.sum(axis=0), np.nan)
     values["r2"], values["r2_few"] = 1 - squared.sum(axis=0) / scale, 1 - squared_few.sum(axis=0) / scale
     values["n_needed"] = code_types.n_needed(values["r2_few"], values["r2"].max(axis=0), int(whole.live_a.sum()))
-    mean_squared = squared / np.array([part.a.n for _, part in split])[:, None, None]
-    least, sparse = choose(mean_squared)
+    samples = np.array([part.a.n for _, part in split])[:, None, None]
+    least, sparse = choose(squared / samples)
     values["alpha_least_error"] = np.where(live, grid[least], np.nan)
     values["alpha_one_standard_error"] = np.where(live, grid[sparse], np.nan)
     values["coefficient"] = coefficients[sparse, units]
@@ -154,20 +158,25 @@ def _direction(
     for name in ("loss", "n_nonzero"):
         values[f"li2016_{name}"] = _mean(values[name][of_lambda][:, live])
 
-    def means(kept: np.ndarray, alive: np.ndarray) -> Array:
-        """Means over units of held-out R² pooled over some folds, at the penalties chosen on them."""
-        low, few = choose(mean_squared[kept])
-        errors = np.stack([squared[:, low, units], squared[:, few, units], squared_few[:, 0], squared[:, -1]])
-        return _mean(1 - errors[:, kept][:, :, alive].sum(axis=1) / spread[kept][:, alive].sum(axis=0))
+    def means(squared: Array, single: Array, spread: Array, samples: Array, alive: np.ndarray) -> Array:
+        """Means over units of held-out R² pooled over folds, at the penalties chosen on them."""
+        low, few = choose(squared / samples)
+        errors = np.stack([squared[:, low, units], squared[:, few, units], single, squared[:, -1]])
+        return _mean(1 - errors[:, :, alive].sum(axis=1) / spread[:, alive].sum(axis=0))
 
-    every = np.arange(len(split))
+    def path_and_single(within: Array, between: Array) -> Array:
+        return np.concatenate([path(within, between), select(within, between, 1)])
+
     # A unit that lives in the left-out fold alone is dead in the others.
-    error = folds.standard_error(means(every[every != k], live & rest.live_b) for k, (rest, _) in enumerate(split))
+    error = folds.standard_error(
+        means(both[:, :-1], both[:, -1], total, np.delete(samples, k, axis=0), live & split[k][0].live_b)
+        for k, (both, total) in enumerate(held_out.errors_left_out(split, path_and_single))
+    )
     without_error = [*_mean(values["n_nonzero"][sparse, units][None, live]), *code_types.shares(values["n_needed"])]
     result = xr.Dataset({name: (dims, values[name], {"long_name": text}) for name, (dims, text) in VARIABLES.items()})
     return (
         result.rename(target=target, predictor=predictor),
-        np.array([*means(every, live), *without_error]),
+        np.array([*means(squared, squared_few[:, 0], spread, samples, live), *without_error]),
         np.array([*error, *[np.nan] * len(WITHOUT_ERROR)]),
     )
 
