@@ -100,6 +100,13 @@ def test_displaced__leaves_no_image_in_its_place(images: int, seed: int) -> None
     assert (order != np.arange(images)).all()
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-22, 1e19, 1e30])
+def test_block__in_float32_takes_activations_of_any_size(generator: np.random.Generator, size: float) -> None:
+    a = generator.standard_normal((50, 4, 3))
+    found = moments.block(size * a, None, [], "float32").comoment[0]
+    assert_close(found / size**2, a, a, "float32")
+
+
 def test_displaced__refuses_a_single_image(generator: np.random.Generator) -> None:
     with pytest.raises(InputError, match="a chunk of one image cannot be permuted"):
         moments.displaced(1, generator)

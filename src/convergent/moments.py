@@ -33,12 +33,12 @@ def block(a: np.ndarray, b: np.ndarray | None, generators: Sequence[np.random.Ge
     -------
     its comoment is [1 + replicate, unit_a, unit_b]: the images as they are, then permuted
     """
-    mean_a, centred_a = _centre(a, precision)
-    mean_b, centred_b = (mean_a, centred_a) if b is None else _centre(b, precision)
+    mean_a, centred_a, scale_a = _centre(a, precision)
+    mean_b, centred_b, scale_b = (mean_a, centred_a, scale_a) if b is None else _centre(b, precision)
     products = [_product(centred_a, centred_b)]
     products += [_product(centred_a, centred_b[displaced(len(centred_b), generator)]) for generator in generators]
     n = centred_a.size // a.shape[-1]
-    return Moments(n, mean_a, mean_b, np.stack(products))
+    return Moments(n, mean_a, mean_b, np.stack(products) * np.outer(scale_a, scale_b))
 
 
 def displaced(images: int, generator: np.random.Generator) -> np.ndarray:
@@ -185,11 +185,18 @@ def spatial(activation: xr.DataArray) -> str:
     return "positions" if activation.ndim > 2 else "images"
 
 
-def _centre(values: np.ndarray, precision: str) -> tuple[Array, np.ndarray]:
-    """The mean over samples and the centred values, [image, position, unit]."""
+def _centre(values: np.ndarray, precision: str) -> tuple[Array, np.ndarray, Array]:
+    """The mean over samples, the centred values [image, position, unit], and what each unit of them was divided by.
+
+    A power of two, which rounds nothing: products of very small or large activations would leave the range of float32.
+    """
     values = values.reshape(len(values), -1, values.shape[-1])
     mean = values.mean(axis=(0, 1), dtype=np.float64)
-    return mean, (values - mean).astype(precision, copy=False)
+    centred = values - mean
+    if precision == "float64":
+        return mean, centred, np.ones_like(mean)
+    scale = np.exp2(np.frexp(np.abs(centred).max(axis=(0, 1)))[1])
+    return mean, (centred / scale).astype(precision), scale
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> Array:
