@@ -15,3 +15,10 @@ def about(subject: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{subject}: {error}") from None
+
+
+def at_least(minimum: int, **options: int) -> None:
+    """Refuse options below a minimum."""
+    for name, value in options.items():
+        if value < minimum:
+            raise InputError(f"{name} is {value}; at least {minimum} is needed")

@@ -14,7 +14,7 @@ from dask.base import compute
 from dask.delayed import delayed
 
 from convergent import activations, blocks
-from convergent.errors import InputError
+from convergent.errors import InputError, at_least
 from convergent.folds import Array, Moments, check_same_images, joined, merge
 
 FLOAT32_ROWS = 4096  # samples in one float32 product; products are merged in float64
@@ -148,8 +148,7 @@ def between(
     ------
     InputError : where the two sides differ in their images or in their grid of positions
     """
-    if permutations < 1:
-        raise InputError(f"permutations: {permutations}; the permuted null of every measure needs at least 1")
+    at_least(1, permutations=permutations)
     check_same_samples(a, b)
     states = gather(a, b, precision=precision, permutations=permutations, seed=seed)
     comoments = np.stack([s.comoment for s in states], axis=1)

@@ -14,6 +14,7 @@ import xarray as xr
 from dask.delayed import delayed
 
 from convergent import blocks
+from convergent.errors import at_least
 from convergent.folds import Array
 from convergent.moments import check_same_samples, spatial
 
@@ -65,6 +66,7 @@ def between(a: xr.DataArray, b: xr.DataArray, *, positions: int, draws: int, see
     InputError : where the two sides differ in their images or positions, or a value is not finite
     """
     check_same_samples(a, b)
+    at_least(2, positions=positions, draws=draws)
     per_image = math.prod(a.shape[1:-1])
     count = min(positions, len(a) * per_image)
     chosen = [

@@ -314,8 +314,3 @@ def test_clustering__refuses_what_it_cannot_approximate(
 ) -> None:
     with pytest.raises(InputError, match=message):
         cluster(pair(*planted), **settings)
-
-
-def test_clustering__refuses_repeats_without_a_stability(pair: Moments, planted: tuple[np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(InputError, match="1 repeats; their stability needs at least 2"):
-        cluster(pair(*planted), repeats=1)

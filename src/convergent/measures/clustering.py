@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_rand_score
 
 from convergent import folds
-from convergent.errors import InputError
+from convergent.errors import InputError, at_least
 from convergent.folds import Array
 from convergent.measures import cluster_subspaces, held_out, spectral
 from convergent.measures.dendrogram import dendrogram
@@ -80,8 +80,7 @@ def clustering(
     ------
     InputError : where the graph is wider than allowed and nothing can approximate it
     """
-    if repeats < 2:
-        raise InputError(f"clustering: {repeats} repeats; their stability needs at least 2")
+    at_least(2, repeats=repeats)
     generator = np.random.default_rng(0) if generator is None else generator
     whole, split = folds.total(moments), held_out.splits(moments)
     joint = joint_correlation(whole)

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial.distance import squareform
 
+from convergent.errors import at_least
 from convergent.folds import Array, check_same_folds, check_same_images, standard_error
 from convergent.measures.summary import summary
 
@@ -46,6 +47,7 @@ def rsa(
     ------
     InputError : where the two are not of the same images in the same order and folds
     """
+    at_least(1, permutations=permutations)
     generator = np.random.default_rng(0) if generator is None else generator
     _check_same_images(rdms_a, rdms_b)
     fold = rdms_a["fold"].values

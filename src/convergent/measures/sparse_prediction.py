@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from convergent import folds
+from convergent.errors import InputError, at_least
 from convergent.folds import Array, Pair
 from convergent.measures import code_types, held_out
 from convergent.measures.forward_selection import select
@@ -69,7 +70,11 @@ def sparse_prediction(moments: xr.Dataset, *, alphas: int = 20, smallest: float 
     Raises
     ------
     ArithmeticError : where a duality gap stays above 1e-6
+    InputError : for options that make no grid
     """
+    at_least(2, alphas=alphas)
+    if not 0 < smallest < 1:
+        raise InputError(f"smallest is {smallest:g}; a share between 0 and 1 is needed")
     whole = folds.total(moments)
     grid = penalties(folds.correlation(whole), alphas, smallest)
     # One pass over the folds, and one for each replicate, serves both directions.

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from convergent import folds
-from convergent.errors import InputError
+from convergent.errors import InputError, at_least
 from convergent.folds import Array, Pair
 from convergent.measures.minimal_matches import minimal_matches, regressions
 from convergent.measures.summary import summary
@@ -83,7 +83,7 @@ def subspace_match(
 
     Raises
     ------
-    InputError : for float32 moments, and for a ridge that drowns in rounding
+    InputError : for float32 moments, for a ridge that drowns in rounding, and for starts without orders
     """
     if moments.attrs.get("precision") == "float32":
         raise InputError("subspace match needs more than float32 moments hold; set moments.precision to float64")
@@ -91,6 +91,8 @@ def subspace_match(
         raise InputError(f"subspace match: dead units {dead!r}; {', '.join(DEAD)} are known")
     if ridge < SMALLEST_RIDGE:
         raise InputError(f"subspace match: the ridge {ridge:g} drowns in rounding; use at least {SMALLEST_RIDGE:g}")
+    at_least(0, starts=starts, enumerated=enumerated)
+    at_least(1, orders=orders)
     units_a, units_b = moments["unit_a"].values, moments["unit_b"].values
     size_a = len(units_a)
     whole = folds.total(moments)
