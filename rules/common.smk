@@ -234,11 +234,16 @@ def rdm_memory(wildcards, input, attempt):
     return attempt * math.ceil(1500 + 8 * entries * (4 * len(shapes(input)) + 12) / 1e6)
 
 
-def similarity_memory(wildcards, input, attempt):
-    """The same, the spatial means of a layer in some copies, and the kernels of at most 10 000 images."""
+def matching_memory(wildcards, input, attempt):
+    """Moments as in other measures, and the spatial means of a layer in some copies."""
     rows = 6 * max(shape[0] for shape in shapes(input)) * EXPERIMENT.probe.images
+    return measure_memory(wildcards, input, attempt) + attempt * math.ceil(8 * rows / 1e6)
+
+
+def similarity_memory(wildcards, input, attempt):
+    """The same, and the kernels of at most 10 000 images."""
     kernels = 2 * min(EXPERIMENT.probe.images, 10_000) ** 2
-    return measure_memory(wildcards, input, attempt) + attempt * math.ceil(8 * (rows + kernels) / 1e6)
+    return matching_memory(wildcards, input, attempt) + attempt * math.ceil(8 * kernels / 1e6)
 
 
 def edges_memory(wildcards, input, attempt):

@@ -88,6 +88,8 @@ rule matching:
         a="<results>/moments/{a}.zarr",
         b="<results>/moments/{b}.zarr",
         between="<results>/moments/{a}--{b}.zarr",
+        pooled_a="<results>/pooled/{a}.zarr",
+        pooled_b="<results>/pooled/{b}.zarr",
         inspected=ancient(inspected_of("a")),
     output:
         directory("<results>/measures/matching/{a}--{b}.zarr"),
@@ -99,14 +101,15 @@ rule matching:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=measure_memory,
+        mem_mb=matching_memory,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("matching"),
         code=code_digest("steps.matching"),
     shell:
         "python -m convergent matching --a {input.a} --b {input.b} --between {input.between}"
-        " --settings {params.settings:q} --output {output} > {log} 2>&1"
+        " --pooled-a {input.pooled_a} --pooled-b {input.pooled_b} --settings {params.settings:q}"
+        " --output {output} > {log} 2>&1"
 
 
 rule sparse_prediction:

@@ -32,8 +32,8 @@ IMPORTED = {
     "correlation": PAIR | {"measures.correlation"},
     "mutual_information": PAIR
     | PASS
-    | {"moments", "bins", "joint_histograms", "measures.mutual_information", "measures.matching"},
-    "matching": PAIR | {"measures.matching"},
+    | {"moments", "bins", "joint_histograms", "measures.mutual_information", "measures.assignment"},
+    "matching": PAIR | {"measures.matching", "measures.assignment", "measures.rows"},
     "sparse_prediction": PAIR
     | {f"measures.{name}" for name in ("sparse_prediction", "lasso", "least_squares", "forward_selection", "held_out")}
     | {"measures.code_types"},
@@ -44,8 +44,10 @@ IMPORTED = {
     "subspace_match_sampled": PASS
     | {"moments", "samples", "measures.summary", "measures.minimal_matches", "steps._sides"}
     | {"measures.subspace_match", "measures.subspace_match_sampled"},
-    "similarity": PAIR | {"measures.similarity", "measures.cka", "measures.cca", "measures.matching"},
-    "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka", "steps._sides"},
+    "similarity": PAIR
+    | {f"measures.{name}" for name in ("similarity", "cka", "cca", "matching", "assignment", "rows")},
+    "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka", "steps._sides"}
+    | {"measures.rows"},
     "rsa": {"store", "folds", "measures.summary", "measures.rsa", "steps._sides"},
     "summary": {"folds", "reading", "tables", "store"},
     "figure": {"store"},

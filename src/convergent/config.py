@@ -76,6 +76,7 @@ class Moments:
 @dataclass(frozen=True)
 class Matching:
     rotations: int = key("random rotations of the second network, the rotated null", minimum=2)
+    permutations: int = key("permutations of the images, the null of matches of spatial means", minimum=1)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
         rows = [side.mean([dim for dim in ("y", "x") if dim in side.dims]) for side in (x, y)]
         results = {
             "correlation": correlation(pair),
-            "matching": matching(pair, rotations=3),
+            "matching": matching(pair, *rows, rotations=3, permutations=3),
             "mutual_information": mutual_information(counted, pair),
             "sparse_prediction": predicted,
             "clustering": clustering(pair, predicted["coefficient_ab"], repeats=2),

@@ -9,8 +9,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergent.errors import InputError
 from convergent.measures import cka
+from convergent.measures import rows as measure_rows
 
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 Layer = Callable[..., xr.DataArray]
@@ -29,10 +29,10 @@ def centre(x: np.ndarray) -> np.ndarray:
     return np.asarray(x - x.mean(axis=0))
 
 
-def rows(x: np.ndarray, fold: np.ndarray | None = None) -> cka.Rows:
+def rows(x: np.ndarray, fold: np.ndarray | None = None) -> measure_rows.Rows:
     """The rows of an array, by default in two folds."""
     folds = ("image", np.arange(len(x)) % 2 if fold is None else fold)
-    return cka.rows(xr.DataArray(x, {"unit": np.arange(x.shape[1]), "fold": folds}, ("image", "unit")))
+    return measure_rows.of(xr.DataArray(x, {"unit": np.arange(x.shape[1]), "fold": folds}, ("image", "unit")))
 
 
 def of(x: np.ndarray, y: np.ndarray, fold: np.ndarray | None = None) -> np.ndarray:
@@ -131,22 +131,6 @@ def test_similarities__ignore_rotation_scale_and_order(seed: int, scale: float) 
     np.testing.assert_allclose(of(scale * x @ rotation, y)[0], expected, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(of(y, x)[0], expected, rtol=1e-10)
     np.testing.assert_allclose(of(x, 2 * x @ rotation)[0, :3], 1, rtol=1e-8)
-
-
-def test_rows__dead_units_are_zero() -> None:
-    x, y = data(5, 20, 4)
-    found = rows(np.insert(x, 2, 0.7, axis=1)).values
-    np.testing.assert_array_equal(found[:, 2], 0)
-    np.testing.assert_allclose(np.delete(found, 2, axis=1), centre(x), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(of(np.insert(x, 2, 0.1, axis=1), y), of(x, y), rtol=1e-12)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_rows__refuses_what_is_not_finite(layer: Layer, value: float) -> None:
-    x = np.ones((10, 3))
-    x[4, 1] = value
-    with pytest.raises(InputError, match=r"\Aunit 1: .*record them anew\Z"):
-        cka.rows(layer(x))
 
 
 def test_similarities__of_a_dead_layer_are_undefined() -> None:

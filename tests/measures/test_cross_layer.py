@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from convergent.errors import InputError
-from convergent.measures import cka
+from convergent.measures import cka, rows
 from convergent.measures.cross_layer import DEFINITIONS, STATISTICS, cross_layer, summarise
 
 K = 5
@@ -41,7 +41,7 @@ def test_cross_layer__agrees_with_each_pair_of_layers(chain: tuple[Rows, Rows]) 
     found = cross_layer(a, b)
     for p, x in a.items():
         for q, y in b.items():
-            sides = cka.rows(x), cka.rows(y)
+            sides = rows.of(x), rows.of(y)
             alone = cka.similarities(*(cka.products(sides[i], sides[j]) for i, j in ((0, 1), (0, 0), (1, 1))))
             left_out = np.sqrt((K - 1) / K * ((alone[1:] - alone[1:].mean(axis=0)) ** 2).sum(axis=0))
             entry = found.sel(layer_a=p, layer_b=q)

@@ -1,6 +1,5 @@
 """Matching of units against brute force, planted matches and the published conv1 matrices."""
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,16 +8,18 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import kstest
 
 from convergent import folds
-from convergent.errors import InputError
 from convergent.folds import Moments, Pair
 from convergent.measures import matching as measure
-from convergent.measures.matching import STATISTICS, matching
+from convergent.measures.matching import OF_ROWS, STATISTICS, matching
 
 PROPERTY = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 K = 5
 ROTATIONS = 3
+ROWS = list(OF_ROWS)
 
 
 def match(moments: xr.Dataset) -> xr.Dataset:
@@ -29,15 +30,14 @@ def named(values: np.ndarray) -> dict[str, float]:
     return dict(zip(STATISTICS, np.asarray(values), strict=True))
 
 
-def brute_force(r: np.ndarray) -> tuple[float, list[int]]:
-    """The largest Σ r over all one-to-one partners of the rows; −1: none."""
-    rows, columns = r.shape
-    partners = itertools.permutations([*range(columns), *[-1] * max(rows - columns, 0)], rows)
-    return max((sum(r[i, p] for i, p in enumerate(partner) if p >= 0), list(partner)) for partner in partners)
-
-
 def correlations(seed: int, rows: int, columns: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, (rows, columns))
+
+
+def mean_r(x: np.ndarray, y: np.ndarray) -> list[float]:
+    """Mean r with the best partners of x, of y, and one to one."""
+    r = np.corrcoef(x, y, rowvar=False)[: x.shape[1], x.shape[1] :]
+    return [r.max(axis=1).mean(), r.max(axis=0).mean(), r[linear_sum_assignment(-r)].mean()]
 
 
 @pytest.fixture
@@ -56,37 +56,6 @@ def conv1(reference: Path) -> Pair:
     )
     zero = np.zeros(96)
     return Pair(*(Moments(1, zero, zero, matrix) for matrix in (a, b, ab)))
-
-
-def test_semi_match__takes_the_largest_of_each_row() -> None:
-    r = np.array([[0.1, -0.9, 0.3], [-0.2, -0.1, -0.3], [np.nan, np.nan, np.nan], [0.4, np.nan, 0.2]])
-    np.testing.assert_array_equal(measure.semi_match(r), [2, 1, -1, 0])
-
-
-@PROPERTY
-@given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 5))
-def test_one_to_one_match__agrees_with_brute_force(seed: int, rows: int, columns: int) -> None:
-    r = correlations(seed, rows, columns)
-    best, partner = brute_force(r)
-    found = measure.one_to_one_match(r)
-    assert found.tolist() == partner
-    assert r[found >= 0, found[found >= 0]].sum() == pytest.approx(best)
-
-
-def test_one_to_one_match__leaves_dead_units_out() -> None:
-    r = correlations(0, 5, 6)
-    r[3], r[:, 1] = np.nan, np.nan
-    found = measure.one_to_one_match(r)
-    live = np.ix_([0, 1, 2, 4], [0, 2, 3, 4, 5])
-    _, partner = brute_force(r[live])
-    assert found[3] == -1
-    assert found[[0, 1, 2, 4]].tolist() == live[1].ravel()[partner].tolist()
-
-
-def test_mutual_nearest__by_hand() -> None:
-    # Row 0 and column 1 choose each other; row 1 also wants column 1; row 2 is dead.
-    r = np.array([[0.2, 0.9, 0.1], [0.3, 0.8, 0.4], [np.nan] * 3])
-    np.testing.assert_array_equal(measure.mutual_nearest(r), [True, False, False])
 
 
 def test_summarise__by_hand() -> None:
@@ -244,7 +213,8 @@ def test_matching__sides_agree_with_each_other_and_with_the_summary(
     r = np.corrcoef(*data, rowvar=False)[:6, 6:]
     np.testing.assert_allclose(found["r_semi_a"], r.max(axis=1), rtol=1e-10)
     np.testing.assert_allclose(found["r_semi_b"], r.max(axis=0), rtol=1e-10)
-    assert partner.tolist() == brute_force(r)[1]
+    rows, columns = linear_sum_assignment(-r)
+    assert partner[rows].tolist() == columns.tolist()
     for unit_b, unit_a in enumerate(found["partner_one_to_one_b"].values):
         assert partner[unit_a] == unit_b
     assert (partner < 0).sum() == np.isnan(found["r_one_to_one_a"]).sum() == 1
@@ -256,11 +226,8 @@ def test_matching__standard_errors_agree_with_leaving_out_images(
     pair: Callable[..., xr.Dataset], data: tuple[np.ndarray, np.ndarray]
 ) -> None:
     fold = np.arange(100) // (100 // K)
-    values = []
-    for k in range(K):
-        r = np.corrcoef(*(side[fold != k] for side in data), rowvar=False)[:6, 6:]
-        values.append([r.max(axis=1).mean(), r.max(axis=0).mean(), brute_force(r)[0] / 5])
-    expected = np.sqrt((K - 1) / K * ((np.array(values) - np.mean(values, axis=0)) ** 2).sum(axis=0))
+    values = np.array([mean_r(*(side[fold != k] for side in data)) for k in range(K)])
+    expected = np.sqrt((K - 1) / K * ((values - values.mean(axis=0)) ** 2).sum(axis=0))
     error = named(match(pair(*data))["summary_standard_error"])
     names = ("mean_r_semi_a", "mean_r_semi_b", "mean_r_one_to_one")
     np.testing.assert_allclose([error[name] for name in names], expected, rtol=1e-7)
@@ -321,6 +288,49 @@ def test_matching__of_one_unit(pair: Callable[..., xr.Dataset], data: tuple[np.n
     assert named(found["summary"])["share_same_partner_a"] == 1
 
 
-def test_matching__refuses_rotations_without_a_spread(pair: Callable[..., xr.Dataset]) -> None:
-    with pytest.raises(InputError, match="1 rotations; their spread needs at least 2"):
-        matching(pair(*np.random.default_rng(0).standard_normal((2, 20, 3))), rotations=1)
+@pytest.fixture
+def matched(
+    pair: Callable[..., xr.Dataset], layer: Callable[..., xr.DataArray], data: tuple[np.ndarray, np.ndarray]
+) -> xr.Dataset:
+    """The networks matched by samples and by rows, which here are the same."""
+    return matching(pair(*data), *map(layer, data), rotations=ROTATIONS, permutations=99)
+
+
+def test_matching__of_rows_is_that_of_samples_where_samples_are_rows(matched: xr.Dataset) -> None:
+    samples = [name.replace("pooled_", "") for name in ROWS]
+    for variable in ("summary", "summary_standard_error"):
+        found = matched[variable]
+        np.testing.assert_allclose(found.sel(statistic=ROWS), found.sel(statistic=samples), rtol=1e-9)
+    assert matched["summary_null"].sel(statistic=ROWS, null_kind="rotated").isnull().all()
+
+
+def test_matching__permutes_the_rows(matched: xr.Dataset, data: tuple[np.ndarray, np.ndarray]) -> None:
+    """The null is that of permuted images, and what is shared lies above every order."""
+    x, y = data
+    generator = np.random.default_rng(3)
+    drawn = np.array([mean_r(x, y[generator.permutation(100)]) for _ in range(200)])
+    of_rows = matched.sel(statistic=ROWS)
+    error = drawn.std(axis=0, ddof=1) * np.sqrt(1 / 200 + 1 / 99)
+    assert (np.abs(of_rows["summary_null"].sel(null_kind="permuted") - drawn.mean(axis=0)) < 4 * error).all()
+    np.testing.assert_allclose(of_rows["permuted_95th_percentile"], np.quantile(drawn, 0.95, axis=0), atol=0.03)
+    np.testing.assert_allclose(of_rows["p_value"], 0.01)
+
+
+def test_matching__p_values_of_unrelated_rows_are_uniform(
+    pair: Callable[..., xr.Dataset], layer: Callable[..., xr.DataArray]
+) -> None:
+    generator = np.random.default_rng(4)
+    found = []
+    for _ in range(60):
+        x, y = generator.standard_normal((2, 30, 3))
+        found.append(matching(pair(x, y), layer(x), layer(y), permutations=19, generator=generator)["p_value"][-1])
+    assert kstest(found, lambda p: np.floor(20 * p + 1e-9) / 20).pvalue > 0.01
+
+
+def test_matching__of_dead_rows_is_undefined(
+    pair: Callable[..., xr.Dataset], layer: Callable[..., xr.DataArray], data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    dead = np.ones_like(data[1])
+    found = matching(pair(data[0], dead), layer(data[0]), layer(dead), permutations=2).sel(statistic=ROWS)
+    for name in ("summary", "summary_standard_error", "p_value", "permuted_95th_percentile"):
+        assert found[name].isnull().all()

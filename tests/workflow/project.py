@@ -24,7 +24,7 @@ SMALL = {
     "networks": ["small"],
     "seeds": [0, 1, 2],
     "probe": {"images": 80, "folds": 4, "seed": 0},
-    "matching": {"rotations": 3},
+    "matching": {"rotations": 3, "permutations": 4},
     "sparse_prediction": {"alphas": 4, "smallest": 0.1},
     "clustering": {"repeats": 3},
     "subspace_match": {"starts": 2, "orders": 1, "enumerated": 2},

@@ -4,7 +4,11 @@ from matplotlib.figure import Figure
 
 from convergent.figures import by_depth, style
 
-KINDS = {"mean_r_semi_a": "best partner", "mean_r_one_to_one": "one to one"}
+KINDS = {
+    "mean_r_semi_a": "best partner",
+    "mean_r_one_to_one": "one to one",
+    "mean_r_pooled_one_to_one": "spatial means, one to one",
+}
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
@@ -13,8 +17,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     lines = by_depth.lines(trained, untrained.get("matching", []))
     look = {"color": style.ROTATED, "marker": "^", "label": "B's axes rotated"}
     lines.insert(2, (trained, "rotated", look))
-    figure = Figure(figsize=(6.5, 2.8), layout="constrained", dpi=150)
-    for axis, (statistic, name) in zip(figure.subplots(1, 2, sharey=True), KINDS.items(), strict=True):
+    figure = Figure(figsize=(8.5, 2.8), layout="constrained", dpi=150)
+    for axis, (statistic, name) in zip(figure.subplots(1, 3, sharey=True), KINDS.items(), strict=True):
         for line in lines:
             by_depth.draw(axis, line, statistic)
         by_depth.name_layers(axis, list(trained[0].layers))

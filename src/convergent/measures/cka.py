@@ -8,62 +8,15 @@
 Rows X[image, unit_a], Y[image, unit_b]; X̃, Ỹ centred. Why calibrate: Gröger, Wen, Brbić 2026 (arXiv 2602.14486).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-import xarray as xr
 
-from convergent.errors import InputError
 from convergent.folds import RESOLUTION, Array
+from convergent.measures.rows import Rows, comoments
 
 KINDS = ("raw", "debiased", "calibrated", "expected")
 # An entry of an image × image kernel, picked in random order, takes as long as so many terms of a matrix product.
 PICKED = 64
 KERNEL_IMAGES = 10_000  # two kernels of so many images are 1.6 GB
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A layer, one row an image; leave-one-fold-out index 0 is all images, 1 … K those without one fold.
-
-    Attributes
-    ----------
-    values : [image, unit], centred, dead units 0
-    fold : [image], 1 … K
-    mean : [1 + fold, unit], of the images that are kept
-    norm : ‖x̃ᵢ‖² about that mean, [1 + fold, image]; 0 for images left out
-    """
-
-    values: Array
-    fold: np.ndarray
-    mean: Array
-    norm: Array
-
-
-def rows(activation: xr.DataArray) -> Rows:
-    """The rows of a layer.
-
-    Parameters
-    ----------
-    activation : ``[image, unit]`` with the coordinate ``fold``
-
-    Raises
-    ------
-    InputError : where a value is not finite
-    """
-    values = activation.transpose("image", "unit").values.astype(np.float64)
-    if not np.isfinite(values).all():
-        unit = activation["unit"].values[np.argmin(np.isfinite(values).all(axis=0))]
-        raise InputError(f"unit {unit}: activations are not finite; record them anew")
-    mean = values.mean(axis=0)
-    values -= mean
-    squares = values**2
-    values[:, squares.sum(axis=0) <= len(values) * (RESOLUTION * mean) ** 2] = 0  # as in folds.live
-    fold = np.unique(activation["fold"].values, return_inverse=True)[1] + 1
-    kept = np.arange(fold.max() + 1)[:, None] != fold
-    means = kept @ values / kept.sum(axis=1, keepdims=True)
-    norm = squares.sum(axis=1) - 2 * means @ values.T + (means**2).sum(axis=1, keepdims=True)
-    return Rows(values, fold, means, np.where(kept, norm, 0))
 
 
 def products(a: Rows, b: Rows) -> Array:
@@ -74,13 +27,11 @@ def products(a: Rows, b: Rows) -> Array:
     [1 + fold, 3]; the last two NaN for fewer than four images. Costs 2·n·p·q multiplications for n images, p and q
     units, whatever the number of folds.
     """
-    whole = a.values.T @ b.values
-    found = []
-    for left_out, (mean_a, mean_b, norm_a, norm_b) in enumerate(zip(a.mean, b.mean, a.norm, b.norm, strict=True)):
-        part = a.fold == left_out
-        n = len(part) - int(part.sum())
-        comoment = whole - a.values[part].T @ b.values[part] - n * np.outer(mean_a, mean_b)
-        found.append(_products(n, float((comoment**2).sum()), norm_a, norm_b))
+    norms_of = _image_norms(a), _image_norms(b)
+    found = [
+        _products(int(kept.sum()), float((comoment**2).sum()), norm_a, norm_b)
+        for kept, comoment, norm_a, norm_b in zip(a.kept, comoments(a, b), *norms_of, strict=True)
+    ]
     return np.array(found)
 
 
@@ -122,6 +73,12 @@ def permuted(a: Rows, b: Rows, permutations: int, generator: np.random.Generator
     return np.array(
         [sum(row @ kernel_b[image].take(order) for row, image in zip(kernel_a, order, strict=True)) for order in orders]
     )
+
+
+def _image_norms(side: Rows) -> Array:
+    """‖x̃ᵢ‖² about the mean of the images that are kept, [1 + fold, image]; 0 for images left out."""
+    squares = (side.values**2).sum(axis=1) - 2 * side.mean @ side.values.T
+    return np.where(side.kept, squares + (side.mean**2).sum(axis=1, keepdims=True), 0)
 
 
 def _products(n: int, raw: float, norm_a: Array, norm_b: Array) -> tuple[float, float, float]:

@@ -12,8 +12,8 @@ import xarray as xr
 
 from convergent import folds
 from convergent.folds import Array
-from convergent.measures import cka
-from convergent.measures.summary import summary
+from convergent.measures import cka, rows
+from convergent.measures.summary import mean, summary
 
 DEFINITIONS = {
     "n_layers_a": "layers of A with variance",
@@ -46,14 +46,14 @@ def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.Data
     InputError : where the rows are not of the same images
     """
     first = next(iter(rows_a.values()))
-    for rows in (*rows_a.values(), *rows_b.values()):
-        folds.check_same_images(first["image_id"].values, rows["image_id"].values)
-        folds.check_same_folds(first["fold"].values, rows["fold"].values)
-    all_b = [cka.rows(rows) for rows in rows_b.values()]
+    for layer in (*rows_a.values(), *rows_b.values()):
+        folds.check_same_images(first["image_id"].values, layer["image_id"].values)
+        folds.check_same_folds(first["fold"].values, layer["fold"].values)
+    all_b = [rows.of(layer) for layer in rows_b.values()]
     within_a, within_b = [], [cka.products(b, b) for b in all_b]
     found = []
-    for rows in rows_a.values():
-        a = cka.rows(rows)
+    for layer in rows_a.values():
+        a = rows.of(layer)
         within_a.append(cka.products(a, a))
         found.append(
             [cka.similarities(cka.products(a, b), within_a[-1], bb) for b, bb in zip(all_b, within_b, strict=True)]
@@ -105,15 +105,11 @@ def summarise(debiased: Array, layers_a: Sequence[str], layers_b: Sequence[str])
     same = np.array(layers_a)[:, None] == np.array(layers_b)[None, :]
     defined = ~np.isnan(debiased)
     shares = [_share(debiased, same), _share(debiased.T, same.T)]
-    return np.array(shares), np.array([_mean(debiased[same & defined]), _mean(debiased[~same & defined])])
+    return np.array(shares), np.array([mean(debiased[same & defined]), mean(debiased[~same & defined])])
 
 
 def _share(debiased: Array, same: np.ndarray) -> float:
     """Share of the rows with a defined value at the same column whose largest value is there."""
     rows = (same & ~np.isnan(debiased)).any(axis=1)
     nearest = np.where(np.isnan(debiased), -np.inf, debiased)[rows].argmax(axis=1)
-    return _mean(same[rows, nearest])
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else np.nan
+    return mean(same[rows, nearest])

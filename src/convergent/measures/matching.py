@@ -4,18 +4,20 @@ semi-matching: every unit takes the partner of highest r in the other network, m
 one-to-one: the assignment that maximises Σ r (maximum-weight bipartite matching).
 
 Signed r; dead units stay unmatched (partner −1, r NaN). Means and shares run over the live units of the row net,
-the mean one to one over the pairs that are matched. Means have a standard error; counts and shares do not.
+the mean one to one over the pairs that are matched. Means have a standard error; counts and shares do not. Of spatial
+means, one row an image, the images of B can be permuted so often that each mean has a p value.
 Source: Li et al. 2016 (arXiv 1511.07543), section 3.
 """
 
 import numpy as np
 import xarray as xr
-from scipy.optimize import linear_sum_assignment
 
 from convergent import folds
-from convergent.errors import InputError
+from convergent.errors import at_least
 from convergent.folds import Array, Pair
-from convergent.measures.summary import summary
+from convergent.measures import rows
+from convergent.measures.assignment import inverse, mutual_nearest, one_to_one_match, semi_match
+from convergent.measures.summary import mean, summary
 
 STATISTICS = (
     "n_live_a",
@@ -33,30 +35,50 @@ STATISTICS = (
     "share_distinct_partners_b",
     "n_mutual_nearest",
 )
+OF_ROWS = ("mean_r_pooled_semi_a", "mean_r_pooled_semi_b", "mean_r_pooled_one_to_one")
 PARTNER = 0.5  # a unit whose best r is not above this has no partner
 
 
-def matching(moments: xr.Dataset, *, rotations: int = 20, generator: np.random.Generator | None = None) -> xr.Dataset:
+def matching(
+    moments: xr.Dataset,
+    rows_a: xr.DataArray | None = None,
+    rows_b: xr.DataArray | None = None,
+    *,
+    rotations: int = 20,
+    permutations: int = 200,
+    generator: np.random.Generator | None = None,
+) -> xr.Dataset:
     """Match the units of a pair, with standard errors over images and two nulls.
 
     Parameters
     ----------
     moments : of the pair, from `moments.of` or `folds.joined`
+    rows_a, rows_b : spatial means of the layer ``[image, unit]``, with the coordinates ``image_id`` and ``fold``; none:
+        they are not matched
     rotations : draws of the rotated null
-    generator : of the rotations; none: seed 0
+    permutations : of the rows of B
+    generator : of the rotations and permutations; none: seed 0
 
     Returns
     -------
     for each side s of a, b and [unit_s]: ``partner_semi_s`` and ``partner_one_to_one_s`` (labels of the other
     side's units, −1: none), ``r_semi_s``, ``r_one_to_one_s``, ``mutual_nearest_s`` (0 or 1); and the summary with
-    the nulls ``permuted`` (images of B permuted, mean over replicates) and ``rotated`` (B's axes turned at random
-    with its covariance unchanged, mean over draws; ``rotated_standard_deviation[statistic]`` between draws)
+    the nulls ``permuted`` (images of B permuted, mean over replicates, of rows over permutations) and ``rotated`` (B's
+    axes turned at random with its covariance unchanged, mean over draws; ``rotated_standard_deviation[statistic]``
+    between draws). With rows, the mean r of their matches too: ``mean_r_pooled_…``, with ``p_value[statistic]`` (share
+    of orders of the images with at least its value, the recorded one among them) and
+    ``permuted_95th_percentile[statistic]``
+
+    Raises
+    ------
+    InputError : for fewer than 2 rotations or 1 permutation, or where the rows are not of the units of the moments or
+        not of the same images
     """
-    if rotations < 2:
-        raise InputError(f"matching: {rotations} rotations; their spread needs at least 2")
+    at_least(2, rotations=rotations)
+    at_least(1, permutations=permutations)
+    generator = generator or np.random.default_rng(0)
     whole = folds.total(moments)
     permuted = [folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])]
-    generator = generator or np.random.default_rng(0)
     rotated = np.stack([summarise(r) for r in rotate(whole, rotations, generator)])
     nulls = {"permuted": np.mean([summarise(r) for r in permuted], axis=0), "rotated": rotated.mean(axis=0)}
     r = folds.correlation(whole)
@@ -70,43 +92,30 @@ def matching(moments: xr.Dataset, *, rotations: int = 20, generator: np.random.G
     result = summary(STATISTICS, value, error, nulls)
     spread = {"long_name": "standard deviation of the statistic between rotations"}
     result["rotated_standard_deviation"] = ("statistic", rotated.std(axis=0, ddof=1), spread)
+    if rows_a is not None and rows_b is not None:
+        rows.check(moments, rows_a, rows_b)
+        of_rows = _of_rows(rows.of(rows_a), rows.of(rows_b), permutations, generator)
+        result = xr.concat([result, of_rows], "statistic", join="outer")
     partner = one_to_one_match(r)
-    sides = (("a", "b", r, partner), ("b", "a", r.T, _inverse(partner, r.shape[1])))
+    sides = (("a", "b", r, partner), ("b", "a", r.T, inverse(partner, r.shape[1])))
     for side, other, matrix, one_to_one in sides:
         result = result.assign(_of_side(matrix, one_to_one, side, moments[f"unit_{other}"].values))
         result = result.assign_coords({f"unit_{side}": moments[f"unit_{side}"].values})
     return result
 
 
-def semi_match(r: Array) -> Array:
-    """Partner of each row: the column of highest r, −1 for a row that is dead (all NaN)."""
-    dead = np.isnan(r).all(axis=1)
-    return np.where(dead, -1, np.where(np.isnan(r), -np.inf, r).argmax(axis=1))
-
-
-def one_to_one_match(r: Array) -> Array:
-    """Partner of each row in the assignment that maximises Σ r, −1 for a row left over or dead."""
-    rows, columns = np.flatnonzero(~np.isnan(r).all(axis=1)), np.flatnonzero(~np.isnan(r).all(axis=0))
-    chosen_rows, chosen_columns = linear_sum_assignment(r[np.ix_(rows, columns)], maximize=True)
-    partner = np.full(len(r), -1)
-    partner[rows[chosen_rows]] = columns[chosen_columns]
-    return partner
-
-
-def mutual_nearest(r: Array) -> np.ndarray:
-    """Which rows are the best partner of their best partner."""
-    partner, back = semi_match(r), semi_match(r.T)
-    return np.asarray((partner >= 0) & (back[partner] == np.arange(len(r))))
-
-
 def summarise(r: Array) -> Array:
     """The summary of a correlation matrix r[unit_a, unit_b], in the order of `STATISTICS`."""
     partner = one_to_one_match(r)
-    matched = partner >= 0
-    a, b = _side(r, partner), _side(r.T, _inverse(partner, r.shape[1]))
-    means = [a["live"], b["live"], a["semi"], b["semi"], _mean(r[matched, partner[matched]])]
+    a, b = _side(r, partner), _side(r.T, inverse(partner, r.shape[1]))
     shares = [side[name] for name in ("same", "no_semi", "no_one_to_one", "distinct") for side in (a, b)]
-    return np.array([*means, *shares, mutual_nearest(r).sum()], dtype=np.float64)
+    return np.array([a["live"], b["live"], *means(r, partner), *shares, mutual_nearest(r).sum()], dtype=np.float64)
+
+
+def means(r: Array, partner: np.ndarray) -> Array:
+    """Mean r of the live rows with their best partners, of the live columns, and of the rows one to one, [3]."""
+    matches = ((r, semi_match(r)), (r.T, semi_match(r.T)), (r, partner))
+    return np.array([mean(matrix[found >= 0, found[found >= 0]]) for matrix, found in matches])
 
 
 def rotate(pair: Pair, draws: int, generator: np.random.Generator) -> list[Array]:
@@ -137,25 +146,47 @@ def _haar(size: int, generator: np.random.Generator) -> Array:
     return q * np.sign(np.diag(r))
 
 
-def _inverse(partner: np.ndarray, size: int) -> np.ndarray:
-    """The same one-to-one match seen from the other side."""
-    inverse = np.full(size, -1)
-    inverse[partner[partner >= 0]] = np.flatnonzero(partner >= 0)
-    return inverse
+def _of_rows(a: rows.Rows, b: rows.Rows, permutations: int, generator: np.random.Generator) -> xr.Dataset:
+    """The mean r of the matches of spatial means, with its errors and its null."""
+    norm_a, norm_b = rows.norms(a), rows.norms(b)
+    value, *left_out = (
+        _matched(comoment / np.outer(*norms))
+        for comoment, *norms in zip(rows.comoments(a, b), norm_a, norm_b, strict=True)
+    )
+    unit_a, unit_b = a.values / norm_a[0], b.values / norm_b[0]
+    null = np.array([_matched(unit_a.T @ unit_b[generator.permutation(len(unit_b))]) for _ in range(permutations)])
+    nulls = {"permuted": null.mean(axis=0)}
+    # An order of the images that changes nothing has the same value but for rounding.
+    reached = (1 + (null > value - 1e-12).sum(axis=0)) / (1 + permutations)
+    result = summary(OF_ROWS, value, folds.standard_error(left_out), nulls)
+    result["p_value"] = (
+        "statistic",
+        np.where(np.isnan(value), np.nan, reached),
+        {"long_name": "share of orders of the images with at least this value"},
+    )
+    result["permuted_95th_percentile"] = (
+        "statistic",
+        np.quantile(null, 0.95, axis=0),
+        {"long_name": "95th percentile of the statistic under permuted images"},
+    )
+    return result
+
+
+def _matched(r: Array) -> Array:
+    r = np.clip(r, -1.0, 1.0)  # rounding may leave a copied unit a hair above 1
+    return means(r, one_to_one_match(r))
 
 
 def _side(r: Array, partner: np.ndarray) -> dict[str, float]:
-    """Mean and shares over the live rows of a correlation matrix, given their one-to-one partners."""
+    """Count of the live rows, and shares of them, of a correlation matrix, given their one-to-one partners."""
     live = ~np.isnan(r).all(axis=1)
     semi, one_to_one = semi_match(r)[live], partner[live]
-    r_semi = r[live, semi]
     r_one_to_one = np.where(one_to_one >= 0, r[live, one_to_one], -np.inf)
     return {
         "live": float(live.sum()),
-        "semi": _mean(r_semi),
-        "same": _mean(semi == one_to_one),
-        "no_semi": _mean(r_semi <= PARTNER),
-        "no_one_to_one": _mean(r_one_to_one <= PARTNER),
+        "same": mean(semi == one_to_one),
+        "no_semi": mean(r[live, semi] <= PARTNER),
+        "no_one_to_one": mean(r_one_to_one <= PARTNER),
         "distinct": len(np.unique(semi)) / live.sum() if live.any() else np.nan,
     }
 
@@ -181,7 +212,3 @@ def _of_side(
     return variables | {
         f"mutual_nearest_{side}": (unit, mutual, {"long_name": "1: the best partner of its best partner"})
     }
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else np.nan

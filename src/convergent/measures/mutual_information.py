@@ -13,8 +13,8 @@ import xarray as xr
 from convergent import folds
 from convergent.errors import InputError
 from convergent.folds import Array, Pair
-from convergent.measures.matching import one_to_one_match, semi_match
-from convergent.measures.summary import summary
+from convergent.measures.assignment import one_to_one_match, semi_match
+from convergent.measures.summary import mean, summary
 
 STATISTICS = (
     "n_live_a",
@@ -73,7 +73,7 @@ def mutual_information(histograms: xr.Dataset, moments: xr.Dataset) -> xr.Datase
     def summarised(suffix: str, r: Array, **index: int) -> Array:
         live = _set(histograms, suffix, **index).isel(unit_a=whole.live_a, unit_b=whole.live_b)
         information, corrected, *entropies = (live[name].values for name in MEASURED)
-        means = [_mean(entropy) for entropy in entropies] + _means(information) + _means(corrected)
+        means = [mean(entropy) for entropy in entropies] + _means(information) + _means(corrected)
         agreement = _agreement(information, r[np.ix_(whole.live_a, whole.live_b)])
         return np.array([whole.live_a.sum(), whole.live_b.sum(), *means, *agreement])
 
@@ -124,7 +124,7 @@ def _means(information: Array) -> list[float]:
     partner = one_to_one_match(information)
     matched = partner >= 0
     one_to_one = information[matched, partner[matched]]
-    return [_mean(information.max(axis=1)), _mean(information.max(axis=0)), _mean(one_to_one)]
+    return [mean(information.max(axis=1)), mean(information.max(axis=0)), mean(one_to_one)]
 
 
 def _agreement(information: Array, r: Array) -> list[float]:
@@ -138,9 +138,9 @@ def _agreement(information: Array, r: Array) -> list[float]:
     return [
         rank_correlation(information, r),
         rank_correlation(information, np.abs(r)),
-        _mean(semi_match(by_information) == semi_match(r)),
-        _mean(semi_match(by_information.T) == semi_match(r.T)),
-        _mean((one_to_one == one_to_one_match(r))[matched]),
+        mean(semi_match(by_information) == semi_match(r)),
+        mean(semi_match(by_information.T) == semi_match(r.T)),
+        mean((one_to_one == one_to_one_match(r))[matched]),
         same,
     ]
 
@@ -200,7 +200,3 @@ def _ranks(values: Array) -> Array:
     """Ranks from 1, ties at their mean; also of what differs by rounding, as units active on few images do."""
     _, inverse, counts = np.unique(values.round(12), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else np.nan

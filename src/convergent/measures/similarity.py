@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 
 from convergent import folds
-from convergent.errors import InputError
+from convergent.errors import at_least
 from convergent.folds import Array, Pair
-from convergent.measures import cca, cka, matching
-from convergent.measures.summary import summary
+from convergent.measures import cca, cka, matching, rows
+from convergent.measures.assignment import one_to_one_match
+from convergent.measures.summary import mean, summary
 
 OF_MOMENTS = {
     "n": "samples: all positions of all images where spatial is positions, else images",
@@ -81,22 +82,20 @@ def similarity(
     ------
     InputError : where the rows are not of the same images, or not of the units of the moments
     """
-    _check(moments, rows_a, rows_b)
+    at_least(1, permutations=permutations)
+    rows.check(moments, rows_a, rows_b)
     generator = np.random.default_rng(0) if generator is None else generator
     whole = folds.total(moments)
-    value = of_moments(whole, svcca_variance)
-    error = folds.jackknife(moments, whole, lambda pair: of_moments(pair, svcca_variance))
+    canonical = cca.canonical(whole)
+    value = of_moments(whole, canonical, svcca_variance)
+    error = folds.jackknife(moments, whole, lambda pair: of_moments(pair, cca.canonical(pair), svcca_variance))
     replicates = (folds.total(moments, i) for i in range(moments.sizes["replicate"]))
-    null = np.mean([of_moments(pair, svcca_variance) for pair in replicates], axis=0)
+    null = np.mean([of_moments(pair, cca.canonical(pair), svcca_variance) for pair in replicates], axis=0)
     *pooled, draws, p_value = _of_rows(rows_a, rows_b, moments.attrs["spatial"], permutations, generator)
     value, error, null = (np.concatenate(parts) for parts in zip((value, error, null), pooled, strict=True))
     error[COUNTED] = null[COUNTED] = np.nan
     result = summary(STATISTICS, value, error, {"permuted": null})
-    result["canonical_correlation"] = (
-        "variate",
-        cca.canonical(whole).correlation,
-        {"long_name": "canonical correlation"},
-    )
+    result["canonical_correlation"] = ("variate", canonical.correlation, {"long_name": "canonical correlation"})
     result["cka_pooled_permuted"] = (
         "permutation",
         draws,
@@ -111,25 +110,26 @@ def similarity(
     return result.assign_coords(definition=("statistic", definition))
 
 
-def of_moments(pair: Pair, svcca_variance: float) -> Array:
-    """The statistics `OF_MOMENTS` of a pair, in their order."""
+def of_moments(pair: Pair, canonical: cca.Canonical, svcca_variance: float) -> Array:
+    """The statistics `OF_MOMENTS` of a pair with these canonical correlations, in their order."""
     live_a, live_b = pair.live_a, pair.live_b
     a, b = pair.a.comoment[np.ix_(live_a, live_a)], pair.b.comoment[np.ix_(live_b, live_b)]
     ab = pair.ab.comoment[np.ix_(live_a, live_b)]
-    canonical, principal = cca.canonical(pair), cca.singular_vector_canonical(pair, svcca_variance)
+    principal = cca.singular_vector_canonical(pair, svcca_variance)
     ranks = canonical.rank_a, canonical.rank_b, principal.rank_a, principal.rank_b
-    matched = dict(zip(matching.STATISTICS, matching.summarise(folds.correlation(pair)), strict=True))
+    r = folds.correlation(pair)
+    semi_a, _, one_to_one = matching.means(r, one_to_one_match(r))
     return np.array(
         [
             *(pair.ab.n, live_a.sum(), live_b.sum(), *ranks),
             _ratio(float((ab**2).sum()), float(np.linalg.norm(a) * np.linalg.norm(b))),
-            _mean(canonical.correlation),
-            _mean(canonical.correlation**2),
-            _mean(principal.correlation),
+            mean(canonical.correlation),
+            mean(canonical.correlation**2),
+            mean(principal.correlation),
             _ratio(float(canonical.weight @ canonical.correlation), float(canonical.weight.sum())),
             *procrustes(float(np.trace(a)), float(np.trace(b)), ab),
-            matched["mean_r_semi_a"],
-            matched["mean_r_one_to_one"],
+            semi_a,
+            one_to_one,
         ],
         dtype=np.float64,
     )
@@ -149,7 +149,7 @@ def _of_rows(
     rows_a: xr.DataArray, rows_b: xr.DataArray, spatial: str, permutations: int, generator: np.random.Generator
 ) -> tuple[Array, Array, Array, Array, float]:
     """Value, error and null of `OF_ROWS` in their order; CKA under each permutation, and the p value of CKA."""
-    a, b = cka.rows(rows_a), cka.rows(rows_b)
+    a, b = rows.of(rows_a), rows.of(rows_b)
     aa, bb = cka.products(a, a), cka.products(b, b)
     found = cka.similarities(cka.products(a, b), aa, bb)
     draws = cka.permuted(a, b, permutations, generator) / cka.norms(aa, bb)[0, 0]
@@ -168,21 +168,5 @@ def _of_rows(
     )
 
 
-def _check(moments: xr.Dataset, rows_a: xr.DataArray, rows_b: xr.DataArray) -> None:
-    folds.check_same_images(rows_a["image_id"].values, rows_b["image_id"].values)
-    folds.check_same_folds(rows_a["fold"].values, rows_b["fold"].values)
-    for side, rows in (("a", rows_a), ("b", rows_b)):
-        found, expected = rows["unit"].values, moments[f"unit_{side}"].values
-        if not np.array_equal(found, expected):
-            raise InputError(
-                f"the rows of side {side} hold {len(found)} units, its moments {len(expected)} or others; "
-                "make both from one recording"
-            )
-
-
 def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole > 0 else np.nan
-
-
-def _mean(values: Array) -> float:
-    return float(values.mean()) if values.size else np.nan

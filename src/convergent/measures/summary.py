@@ -10,6 +10,11 @@ import numpy as np
 import xarray as xr
 
 
+def mean(values: np.ndarray) -> float:
+    """The mean of values; NaN of none."""
+    return float(values.mean()) if values.size else np.nan
+
+
 def summary(
     statistics: Sequence[str],
     value: np.ndarray,

@@ -24,6 +24,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
+def add_pooled_arguments(parser: argparse.ArgumentParser) -> None:
+    for side in "ab":
+        parser.add_argument(
+            f"--pooled-{side}", required=True, type=Path, help=f"store of spatial means of {side.upper()}"
+        )
+
+
+def pooled(between: Path, a: Path, b: Path) -> Callable[[str], tuple[xr.DataArray, xr.DataArray]]:
+    """The spatial means of a layer in both snapshots of a pair, by the layer.
+
+    Raises
+    ------
+    InputError : where the stores `a` and `b` are not of the snapshots of the pair
+    """
+    sides = [(side, path, store.read(path, "pooled")) for side, path in (("a", a), ("b", b))]
+    _sides.check(between, store.read(between, "moments_between").attributes, sides)
+
+    def rows(layer: str) -> tuple[xr.DataArray, xr.DataArray]:
+        rows_a, rows_b = (opened.layers[layer]["activation"] for _, _, opened in sides)
+        return rows_a, rows_b
+
+    return rows
+
+
 def measure(
     step: str,
     measured: Callable[[str, xr.Dataset, np.random.Generator], xr.Dataset],

@@ -1,4 +1,4 @@
-"""Match the units of a pair, each with its best partner and one to one, beside two nulls."""
+"""Match the units of a pair, each with its best partner and one to one, beside its nulls."""
 
 import argparse
 from dataclasses import asdict
@@ -11,15 +11,17 @@ from convergent.steps import _pair
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _pair.add_arguments(parser)
+    _pair.add_pooled_arguments(parser)
     parser.add_argument(
         "--settings", required=True, type=parse(Matching), help="the matching section: a YAML file, or JSON"
     )
 
 
-def run(*, settings: Matching, **stores: Path) -> None:
+def run(*, settings: Matching, pooled_a: Path, pooled_b: Path, **stores: Path) -> None:
+    rows = _pair.pooled(stores["between"], pooled_a, pooled_b)
     _pair.measure(
         "matching",
-        lambda layer, moments, generator: matching(moments, rotations=settings.rotations, generator=generator),
+        lambda layer, moments, generator: matching(moments, *rows(layer), generator=generator, **asdict(settings)),
         title="Matching of the units of A and B by signed correlation",
         references="Li et al. 2016, arXiv 1511.07543, section 3",
         settings=asdict(settings),

@@ -4,34 +4,24 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from convergent import store
 from convergent.config import Similarity, parse
 from convergent.measures.similarity import similarity
-from convergent.steps import _pair, _sides
+from convergent.steps import _pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _pair.add_arguments(parser)
-    parser.add_argument("--pooled-a", required=True, type=Path, help="store of spatial means of A")
-    parser.add_argument("--pooled-b", required=True, type=Path, help="store of spatial means of B")
+    _pair.add_pooled_arguments(parser)
     parser.add_argument(
         "--settings", required=True, type=parse(Similarity), help="the similarity section: a YAML file, or JSON"
     )
 
 
 def run(*, settings: Similarity, pooled_a: Path, pooled_b: Path, **stores: Path) -> None:
-    rows_a, rows_b = store.read(pooled_a, "pooled"), store.read(pooled_b, "pooled")
-    pair = store.read(stores["between"], "moments_between").attributes
-    _sides.check(stores["between"], pair, [("a", pooled_a, rows_a), ("b", pooled_b, rows_b)])
+    rows = _pair.pooled(stores["between"], pooled_a, pooled_b)
     _pair.measure(
         "similarity",
-        lambda layer, moments, generator: similarity(
-            moments,
-            rows_a.layers[layer]["activation"],
-            rows_b.layers[layer]["activation"],
-            generator=generator,
-            **asdict(settings),
-        ),
+        lambda layer, moments, generator: similarity(moments, *rows(layer), generator=generator, **asdict(settings)),
         title="Similarity of whole layers of A and B",
         references="Kornblith et al. 2019, arXiv 1905.00414; Raghu et al. 2017, arXiv 1706.05806; Morcos et al. 2018, "
         "arXiv 1806.05759; Williams et al. 2021, arXiv 2110.14739; Gröger, Wen, Brbić 2026, arXiv 2602.14486",
