@@ -6,7 +6,7 @@ BIN := $(if $(VENV),$(VENV)/bin/)
 STAMP := $(if $(VENV),$(VENV)/.installed)
 SNAKEMAKE := $(BIN)snakemake
 
-.PHONY: run test check lint lock clean
+.PHONY: run test bench check lint lock clean
 
 ## the default experiment and its report
 run: $(STAMP)
@@ -20,6 +20,10 @@ results/report.html: $(wildcard results/tables/* results/figures/*/*/*.png)
 ## every test
 test: $(STAMP)
 	$(BIN)python -m pytest $(PYTEST)
+
+## what it costs, beside the floors and the usual ways: results/benchmarks.json and results/benchmarks.md
+bench: $(STAMP)
+	$(BIN)python -m benchmarks
 
 ## what CI runs
 check: lint test

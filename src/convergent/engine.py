@@ -1,10 +1,13 @@
 """Where Dask runs: a pool of threads that, with BLAS and zarr, never takes more than the cores it was given."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dask
 import zarr
+from dask.base import compute
+from dask.delayed import delayed
 from threadpoolctl import threadpool_limits
 
 
@@ -17,3 +20,9 @@ def threads(count: int) -> Iterator[None]:
         threadpool_limits(1),
     ):
         yield
+
+
+def map(function: Callable[..., Any], items: Iterable[Any], *shared: Any) -> list[Any]:
+    """``[function(item, *shared) for item in items]``, each call a task of the engine; what is shared is sent once."""
+    once = [delayed(value) for value in shared]
+    return list(compute(*(delayed(function)(item, *once) for item in items)))
