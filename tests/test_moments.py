@@ -13,8 +13,9 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convergent import folds, moments
+from convergent import folds, moments, tiles
 from convergent.errors import InputError
+from convergent.folds import Moments
 
 PROPERTY = settings(
     max_examples=25,
@@ -64,11 +65,15 @@ def counted(activation: xr.DataArray, reads: Counter[int]) -> xr.DataArray:
     return activation.copy(data=blocks)
 
 
+def block(a: np.ndarray, b: np.ndarray | None, orders: list[np.ndarray], precision: str) -> Moments:
+    return moments.block(a, b, orders, precision, np.arange(len(a)))
+
+
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_block__agrees_with_numpy(precision: str, offset: float) -> None:
     a, b = activations(0, offset, units=3), activations(1, -offset, units=5)
-    state = moments.block(a, b, [], precision)
+    state = block(a, b, [], precision)
     assert state.n == IMAGES * 4
     np.testing.assert_allclose(state.mean_a, samples(a).mean(axis=0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(state.mean_b, samples(b).mean(axis=0), rtol=1e-12, atol=1e-12)
@@ -79,7 +84,7 @@ def test_block__agrees_with_numpy(precision: str, offset: float) -> None:
 def test_block__multiplies_in_the_precision_asked_for() -> None:
     a = activations(2)
     half, single, double = (
-        moments.block(a.astype(t), None, [], p) for t, p in (("f2", "float64"), ("f8", "float32"), ("f8", "float64"))
+        block(a.astype(t), None, [], p) for t, p in (("f2", "float64"), ("f8", "float32"), ("f8", "float64"))
     )
     assert all(state.comoment.dtype == np.float64 for state in (half, single, double))
     assert (single.comoment != double.comoment).any()
@@ -88,8 +93,8 @@ def test_block__multiplies_in_the_precision_asked_for() -> None:
 
 def test_block__in_float32_merges_many_rows_in_float64(generator: np.random.Generator) -> None:
     a = 100 + generator.standard_normal((60, 15, 15, 3))  # 13 500 samples: four products
-    assert a[..., 0].size > 3 * moments.FLOAT32_ROWS
-    assert_close(moments.block(a, None, [], "float32").comoment[0], a, a, "float32")
+    assert a[..., 0].size > 3 * tiles.ROWS
+    assert_close(block(a, None, [], "float32").comoment[0], a, a, "float32")
 
 
 @pytest.mark.parametrize("images", [2, 3, 10, 50])
@@ -103,7 +108,7 @@ def test_displaced__leaves_no_image_in_its_place(images: int, seed: int) -> None
 @pytest.mark.parametrize("size", [1e-30, 1e-22, 1e19, 1e30])
 def test_block__in_float32_takes_activations_of_any_size(generator: np.random.Generator, size: float) -> None:
     a = generator.standard_normal((50, 4, 3))
-    found = moments.block(size * a, None, [], "float32").comoment[0]
+    found = block(size * a, None, [], "float32").comoment[0]
     assert_close(found / size**2, a, a, "float32")
 
 
@@ -114,7 +119,7 @@ def test_displaced__refuses_a_single_image(generator: np.random.Generator) -> No
 
 def test_block__permutes_the_images_of_b_and_keeps_positions() -> None:
     a, b = activations(3, units=2)[:4], activations(4, units=2)[:4]
-    state = moments.block(a, b, [np.random.default_rng(i) for i in range(5)], "float64")
+    state = block(a, b, [moments.displaced(4, np.random.default_rng(i)) for i in range(5)], "float64")
     possible = [comoment(a, b[list(order)]) for order in itertools.permutations(range(4))]
     assert_close(state.comoment[0], a, b)
     for permuted in state.comoment[1:]:
@@ -134,9 +139,9 @@ def test_gather__any_chunking_agrees_with_numpy(
     layer: Layer, chunk_a: int, chunk_b: int, offset: float, precision: str, grid: tuple[int, ...]
 ) -> None:
     x, y = activations(7, offset, grid=grid), activations(8, -offset, grid=grid)
-    states = moments.gather(layer(x, FOLDS, chunk_a), layer(y, FOLDS, chunk_b), precision=precision)
+    states = dask.compute(*moments.gather(layer(x, FOLDS, chunk_a), layer(y, FOLDS, chunk_b), precision=precision))
     assert len(states) == FOLDS
-    for state, part_x, part_y in zip(states, np.split(x, FOLDS), np.split(y, FOLDS), strict=True):
+    for [[state]], part_x, part_y in zip(states, np.split(x, FOLDS), np.split(y, FOLDS), strict=True):
         assert state.n == len(samples(part_x))
         np.testing.assert_allclose(state.mean_a, samples(part_x).mean(axis=0), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(state.mean_b, samples(part_y).mean(axis=0), rtol=1e-12, atol=1e-12)
@@ -149,7 +154,7 @@ def test_gather__reads_every_chunk_of_both_sides_once(layer: Layer, chunks: tupl
     a = counted(layer(activations(9), FOLDS, chunks[0]), reads_a)
     b = counted(layer(activations(10), FOLDS, chunks[1]), reads_b)
     with dask.config.set(scheduler="synchronous"):
-        moments.gather(a, b, permutations=3)
+        dask.compute(moments.gather(a, b, permutations=3))
     assert reads_a == dict.fromkeys(range(0, IMAGES, chunks[0]), 1)
     assert reads_b == dict.fromkeys(range(0, IMAGES, chunks[1]), 1)
 
@@ -171,8 +176,45 @@ def test_gather__lets_go_of_a_chunk_before_it_reads_the_next(layer: Layer) -> No
 
     a = layer(activations(11), FOLDS, 1)
     with dask.config.set(scheduler="synchronous"):
-        moments.gather(a.copy(data=da.map_blocks(read, a.data, meta=a.data._meta)), None)
+        dask.compute(moments.gather(a.copy(data=da.map_blocks(read, a.data, meta=a.data._meta)), None))
     assert most == 1
+
+
+@pytest.mark.parametrize("memory", [16 * 1, 16 * 4, 16 * 9, moments.MEMORY])
+def test_between__blocks_of_units_make_up_the_whole(layer: Layer, memory: int) -> None:
+    """Comoments of 1, 2 or 3 units with as many a task, of 5 and 4 units."""
+    a, b = layer(activations(30, 100.0, units=5), FOLDS), layer(activations(31, units=4), FOLDS)
+    whole, found = moments.between(a, b), moments.between(a, b, memory=memory)
+    xr.testing.assert_allclose(found, whole, rtol=1e-12, atol=1e-9)
+    xr.testing.assert_allclose(moments.within(a, memory=memory), moments.within(a), rtol=1e-12, atol=1e-9)
+
+
+def test_between__in_blocks_of_units_reads_every_chunk_once(layer: Layer) -> None:
+    reads = Counter()
+    a = counted(layer(activations(32), FOLDS), reads)
+    pair = moments.between(a, layer(activations(33), FOLDS), memory=16, compute=False)
+    assert not reads
+    with dask.config.set(scheduler="synchronous"):
+        pair.compute()
+    assert set(reads.values()) == {1}
+
+
+def test_of__reads_every_chunk_once(layer: Layer) -> None:
+    """For the moments within both and between."""
+    reads_a, reads_b = Counter(), Counter()
+    a, b = (counted(layer(activations(i), FOLDS), reads) for i, reads in ((34, reads_a), (35, reads_b)))
+    with dask.config.set(scheduler="synchronous"):
+        moments.of(a, b)
+    assert set(reads_a.values()) == set(reads_b.values()) == {1}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_between__names_the_unit_and_image_of_what_is_not_finite(layer: Layer, value: float) -> None:
+    x = activations(36)
+    x[9, 1, 0, 2] = value
+    for sides in ((x, activations(37)), (activations(37), x)):
+        with pytest.raises(InputError, match=r"unit 2, image 0009: activation .* is not finite"):
+            moments.between(*(layer(side, FOLDS) for side in sides))
 
 
 def test_within__is_labelled_and_agrees_with_numpy(layer: Layer) -> None:

@@ -24,15 +24,15 @@ IMPORTED = {
     "train": {"data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
     "record": {"data", "networks", "recording", "store"},
-    "within": PASS | {"moments", "steps._snapshot"},
-    "between": PASS | {"moments", "steps._sides"},
+    "within": PASS | {"moments", "tiles", "steps._snapshot"},
+    "between": PASS | {"moments", "tiles", "steps._sides"},
     "edges": {"store", "folds", "engine", "bins", "steps._snapshot"},
     "rdm": {"store", "folds", "engine", "rdms", "steps._snapshot"},
     "statistics": PASS | {"steps._snapshot"} | {"histograms", "measures.statistics", "measures.summary"},
     "correlation": PAIR | {"measures.correlation"},
     "mutual_information": PAIR
     | PASS
-    | {"moments", "bins", "joint_histograms", "measures.mutual_information", "measures.assignment"},
+    | {"moments", "tiles", "bins", "joint_histograms", "measures.mutual_information", "measures.assignment"},
     "matching": PAIR | {"measures.matching", "measures.assignment", "measures.rows"},
     "sparse_prediction": PAIR
     | {f"measures.{name}" for name in ("sparse_prediction", "lasso", "least_squares", "forward_selection", "held_out")}
@@ -42,7 +42,7 @@ IMPORTED = {
     | {"measures.forward_selection", "measures.least_squares"},
     "subspace_match": PAIR | {"measures.subspace_match", "measures.minimal_matches"},
     "subspace_match_sampled": PASS
-    | {"moments", "samples", "measures.summary", "measures.minimal_matches", "steps._sides"}
+    | {"moments", "tiles", "samples", "measures.summary", "measures.minimal_matches", "steps._sides"}
     | {"measures.subspace_match", "measures.subspace_match_sampled"},
     "similarity": PAIR
     | {f"measures.{name}" for name in ("similarity", "cka", "cca", "matching", "assignment", "rows")},

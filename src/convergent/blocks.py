@@ -20,11 +20,20 @@ def of(activation: xr.DataArray) -> list[Delayed]:
 
     Each raises InputError when it is computed and holds a value that is not finite.
     """
+    return [delayed(finite)(x, ids) for x, ids in zip(unchecked(activation), image_ids(activation), strict=True)]
+
+
+def unchecked(activation: xr.DataArray) -> list[Delayed]:
+    """The same, of values that may not be finite."""
     chunks = activation.variable.chunksizes
     assert all(len(sizes) == 1 for dim, sizes in chunks.items() if dim != "image"), "chunked along image alone"
-    bounds, image_ids = edges(activation), activation["image_id"].values
-    of_block = [image_ids[start:stop] for start, stop in itertools.pairwise(bounds)]
-    return [delayed(finite)(x, ids) for x, ids in zip(activation.data.to_delayed().ravel(), of_block, strict=True)]
+    return list(activation.data.to_delayed().ravel())
+
+
+def image_ids(activation: xr.DataArray) -> list[np.ndarray]:
+    """The images of each block."""
+    ids = activation["image_id"].values
+    return [ids[start:stop] for start, stop in itertools.pairwise(edges(activation))]
 
 
 def finite(values: np.ndarray, image_ids: np.ndarray) -> np.ndarray:
@@ -34,9 +43,8 @@ def finite(values: np.ndarray, image_ids: np.ndarray) -> np.ndarray:
     ------
     InputError : naming the unit and the image of the first value that is not finite
     """
-    good = np.isfinite(values)
-    if not good.all():
-        where = tuple(np.argwhere(~good)[0])
+    if not _all_finite(values):
+        where = tuple(np.argwhere(~np.isfinite(values))[0])
         raise InputError(
             f"unit {where[-1]}, image {image_ids[where[0]]}: activation {values[where]} is not finite; record it anew"
         )
@@ -68,3 +76,9 @@ def add(states: Sequence[Delayed], merge: Callable[[Any, Any], Any]) -> Delayed:
     while len(states) > 1:
         states = [reduce(delayed(merge), states[i : i + 2]) for i in range(0, len(states), 2)]
     return states[0]
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    if values.dtype == np.float16:  # its bits tell three times as fast
+        return bool((values.view(np.uint16) & 0x7C00).max() < 0x7C00)
+    return bool(np.isfinite(values).all())

@@ -1,44 +1,61 @@
 """The one out-of-core pass: activations in Dask blocks → moments for each fold.
 
 Per fold f: n_f, mean_f[unit], comoment_f[u, v] = Σ (x_u − mean_u)(x_v − mean_v), within a network and between two,
-and the same between with the images of the second permuted within each block. Blocks are centred on their own
-mean, multiplied, and merged in float64 by Chan, Golub and LeVeque (1979); never raw sums of squares.
+and the same between with the images of the second permuted within each block. Blocks are multiplied in tiles that are
+centred on about their mean, set right by the mean itself, and merged in float64 by Chan, Golub and LeVeque (1979);
+never raw sums of squares.
 """
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.base import compute
-from dask.delayed import delayed
+from dask.base import compute as dask_compute
+from dask.delayed import Delayed, delayed
 
 from convergent import activations, blocks
 from convergent.errors import InputError, at_least
 from convergent.folds import Array, Moments, check_same_images, joined, merge
+from convergent.tiles import ROWS, Tiles, spans
 
-FLOAT32_ROWS = 4096  # samples in one float32 product; products are merged in float64
+MEMORY = 64 * 2**20  # bytes of comoments that a task adds up
 
 
-def block(a: np.ndarray, b: np.ndarray | None, generators: Sequence[np.random.Generator], precision: str) -> Moments:
+def block(
+    a: np.ndarray, b: np.ndarray | None, orders: Sequence[np.ndarray], precision: str, image_ids: np.ndarray
+) -> Moments:
     """Moments of one block of images.
 
     Parameters
     ----------
     a, b : [image, ..., unit], any float type; b None for the moments within a
-    generators : one for each permuted replicate
+    orders : of the images of b, one for each permuted replicate
     precision : of the products, ``float64`` or ``float32``
+    image_ids : [image], for the error where a value is not finite
 
     Returns
     -------
     its comoment is [1 + replicate, unit_a, unit_b]: the images as they are, then permuted
     """
-    mean_a, centred_a, scale_a = _centre(a, precision)
-    mean_b, centred_b, scale_b = (mean_a, centred_a, scale_a) if b is None else _centre(b, precision)
-    products = [_product(centred_a, centred_b)]
-    products += [_product(centred_a, centred_b[displaced(len(centred_b), generator)]) for generator in generators]
-    n = centred_a.size // a.shape[-1]
-    return Moments(n, mean_a, mean_b, np.stack(products) * np.outer(scale_a, scale_b))
+    a = a.reshape(len(a), -1, a.shape[-1])
+    left = Tiles(a, image_ids, precision)
+    right = left if b is None else Tiles(b.reshape(*a.shape[:2], -1), image_ids, precision)
+    comoment = np.zeros((1 + len(orders), len(left.centre), len(right.centre)))
+    product = np.empty(comoment.shape[1:], precision)
+    for images in spans(len(a), a.shape[1], max(comoment.shape[1:]), precision):
+        rows = left.fill(images)
+        _add_product(comoment[0], rows, rows if b is None else right.fill(images), product)
+        for added, order in zip(comoment[1:], orders, strict=True):
+            _add_product(added, rows, right.fill(order[images], counted=False), product)
+    n = a.shape[0] * a.shape[1]
+    offset_a, offset_b = left.total / n, right.total / n
+    comoment -= n * np.outer(offset_a, offset_b)
+    comoment *= np.outer(left.scale, right.scale)
+    return Moments(n, left.centre + offset_a * left.scale, right.centre + offset_b * right.scale, comoment)
 
 
 def displaced(images: int, generator: np.random.Generator) -> np.ndarray:
@@ -55,9 +72,15 @@ def displaced(images: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def gather(
-    a: xr.DataArray, b: xr.DataArray | None, *, precision: str = "float64", permutations: int = 0, seed: int = 0
-) -> list[Moments]:
-    """Moments of each fold, every chunk read once.
+    a: xr.DataArray,
+    b: xr.DataArray | None,
+    *,
+    precision: str = "float64",
+    permutations: int = 0,
+    seed: int = 0,
+    memory: int = MEMORY,
+) -> list[list[list[Delayed]]]:
+    """Moments of each fold, of each block of units of a with each of b; computed together, every chunk is read once.
 
     Parameters
     ----------
@@ -66,18 +89,39 @@ def gather(
     precision : of the products
     permutations : replicates with the images of b permuted within each block, positions kept
     seed : of the permutations
+    memory : bytes of comoments that a task adds up, at most
+
+    Returns
+    -------
+    [fold][block of a][block of b], each a `Moments` once it is computed
     """
-    blocks_a = blocks.of(a)
-    blocks_b = blocks.of(b.chunk(image=a.variable.chunksizes["image"])) if b is not None else [None] * len(blocks_a)
-    states = []
-    for i, (x, y) in enumerate(zip(blocks_a, blocks_b, strict=True)):
-        generators = [np.random.default_rng([seed, replicate, i]) for replicate in range(permutations)]
-        states.append(delayed(block)(x, y, generators, precision))
+    blocks_a = blocks.unchecked(a)
+    chunks = a.variable.chunksizes["image"]
+    blocks_b = [None] * len(blocks_a) if b is None else blocks.unchecked(b.chunk(image=chunks))
+    parts_a = _parts(a.sizes["unit"], memory, permutations)
+    parts_b = parts_a if b is None else _parts(b.sizes["unit"], memory, permutations)
     of_fold = blocks.folds(a)
-    merged = [
-        blocks.add([s for s, f in zip(states, of_fold, strict=True) if f == fold], merge) for fold in np.unique(of_fold)
+    orders = [
+        [displaced(size, np.random.default_rng([seed, replicate, i])) for replicate in range(permutations)]
+        for i, size in enumerate(chunks)
     ]
-    return list(compute(*merged))
+
+    def merged(fold: int, columns_a: slice, columns_b: slice) -> Delayed:
+        states = [
+            delayed(_block_of_units)(x, y, order, precision, ids, columns_a, columns_b)
+            for x, y, order, ids, f in zip(blocks_a, blocks_b, orders, blocks.image_ids(a), of_fold, strict=True)
+            if f == fold
+        ]
+        return blocks.add(states, merge)
+
+    def of_one(fold: int) -> list[list[Delayed]]:
+        if b is not None:
+            return [[merged(fold, p, q) for q in parts_b] for p in parts_a]
+        upper = {(i, j): merged(fold, parts_a[i], parts_a[j]) for i, j in _upper(len(parts_a))}
+        whole = upper | {(j, i): delayed(_transposed)(state) for (i, j), state in upper.items() if i < j}
+        return [[whole[i, j] for j in range(len(parts_a))] for i in range(len(parts_a))]
+
+    return [of_one(fold) for fold in np.unique(of_fold)]
 
 
 def of(
@@ -111,33 +155,46 @@ def of(
     if precision not in ("float64", "float32"):
         raise InputError(f"precision {precision!r}; float64 and float32 are known")
     a, b = activations.label(x, folds=folds), activations.label(y, folds=folds)
-    pair = between(a, b, precision=precision, permutations=permutations, seed=seed)
-    return joined(within(a, precision=precision), within(b, precision=precision), pair)
+    pair = between(a, b, precision=precision, permutations=permutations, seed=seed, compute=False)
+    sides = (within(side, precision=precision, compute=False) for side in (a, b))
+    return joined(*dask_compute(*sides, pair))  # every block is read once for all three
 
 
-def within(activation: xr.DataArray, *, precision: str = "float64") -> xr.Dataset:
-    """Moments of one network: ``n[fold] mean[fold, unit] comoment[fold, unit, unit_other]``."""
-    states = gather(activation, None, precision=precision)
+def within(
+    activation: xr.DataArray, *, precision: str = "float64", memory: int = MEMORY, compute: bool = True
+) -> xr.Dataset:
+    """Moments of one network: ``n[fold] mean[fold, unit] comoment[fold, unit, unit_other]``; else as `between`."""
+    states = gather(activation, None, precision=precision, memory=memory)
+    n, mean, _, comoment = _arrays(states, activation.sizes["unit"], activation.sizes["unit"], 0, memory)
     unit = activation["unit"].values
-    return xr.Dataset(
+    dataset = xr.Dataset(
         {
-            "n": ("fold", [s.n for s in states], {"long_name": "samples"}),
-            "mean": (("fold", "unit"), np.stack([s.mean_a for s in states]), {"long_name": "mean activation"}),
-            "comoment": (
-                ("fold", "unit", "unit_other"),
-                np.stack([s.comoment[0] for s in states]),
-                {"long_name": "Σ (x − mean)(y − mean)"},
-            ),
+            "n": ("fold", n, {"long_name": "samples"}),
+            "mean": (("fold", "unit"), mean, {"long_name": "mean activation"}),
+            "comoment": (("fold", "unit", "unit_other"), comoment[0], {"long_name": "Σ (x − mean)(y − mean)"}),
         },
         {"fold": np.arange(len(states)), "unit": unit, "unit_other": unit},
         {"spatial": spatial(activation), "precision": precision},
     )
+    return dataset.compute() if compute else dataset
 
 
 def between(
-    a: xr.DataArray, b: xr.DataArray, *, precision: str = "float64", permutations: int = 1, seed: int = 0
+    a: xr.DataArray,
+    b: xr.DataArray,
+    *,
+    precision: str = "float64",
+    permutations: int = 1,
+    seed: int = 0,
+    memory: int = MEMORY,
+    compute: bool = True,
 ) -> xr.Dataset:
     """Moments between two networks on the same images and positions.
+
+    Parameters
+    ----------
+    a, b, precision, permutations, seed, memory : as of `gather`
+    compute : now; else the Dataset holds Dask arrays, for layers whose moments do not fit into memory
 
     Returns
     -------
@@ -150,24 +207,25 @@ def between(
     """
     at_least(1, permutations=permutations)
     check_same_samples(a, b)
-    states = gather(a, b, precision=precision, permutations=permutations, seed=seed)
-    comoments = np.stack([s.comoment for s in states], axis=1)
+    states = gather(a, b, precision=precision, permutations=permutations, seed=seed, memory=memory)
+    n, mean_a, mean_b, comoment = _arrays(states, a.sizes["unit"], b.sizes["unit"], permutations, memory)
     dims = ("fold", "unit_a", "unit_b")
-    return xr.Dataset(
+    dataset = xr.Dataset(
         {
-            "n": ("fold", [s.n for s in states], {"long_name": "samples"}),
-            "mean_a": (("fold", "unit_a"), np.stack([s.mean_a for s in states]), {"long_name": "mean activation"}),
-            "mean_b": (("fold", "unit_b"), np.stack([s.mean_b for s in states]), {"long_name": "mean activation"}),
-            "comoment": (dims, comoments[0], {"long_name": "Σ (x_a − mean)(x_b − mean)"}),
+            "n": ("fold", n, {"long_name": "samples"}),
+            "mean_a": (("fold", "unit_a"), mean_a, {"long_name": "mean activation"}),
+            "mean_b": (("fold", "unit_b"), mean_b, {"long_name": "mean activation"}),
+            "comoment": (dims, comoment[0], {"long_name": "Σ (x_a − mean)(x_b − mean)"}),
             "comoment_permuted": (
                 ("replicate", *dims),
-                comoments[1:],
+                comoment[1:],
                 {"long_name": "the same, the images of B permuted within blocks"},
             ),
         },
         {"fold": np.arange(len(states)), "unit_a": a["unit"].values, "unit_b": b["unit"].values},
         {"spatial": spatial(a), "precision": precision},
     )
+    return dataset.compute() if compute else dataset
 
 
 def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:
@@ -184,25 +242,77 @@ def spatial(activation: xr.DataArray) -> str:
     return "positions" if activation.ndim > 2 else "images"
 
 
-def _centre(values: np.ndarray, precision: str) -> tuple[Array, np.ndarray, Array]:
-    """The mean over samples, the centred values [image, position, unit], and what each unit of them was divided by.
-
-    A power of two, which rounds nothing: products of very small or large activations would leave the range of float32.
-    """
-    values = values.reshape(len(values), -1, values.shape[-1])
-    mean = values.mean(axis=(0, 1), dtype=np.float64)
-    centred = values - mean
-    if precision == "float64":
-        return mean, centred, np.ones_like(mean)
-    scale = np.exp2(np.frexp(np.abs(centred).max(axis=(0, 1)))[1])
-    return mean, (centred / scale).astype(precision), scale
+def _add_product(comoment: Array, a: np.ndarray, b: np.ndarray, product: np.ndarray) -> None:
+    """Add aᵀb in float64, float32 of at most `ROWS` samples at a time; `product` is room for it."""
+    for start in range(0, len(a), ROWS):
+        np.matmul(a[start : start + ROWS].T, b[start : start + ROWS], out=product)
+        comoment += product
 
 
-def _product(a: np.ndarray, b: np.ndarray) -> Array:
-    a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
-    if a.dtype == np.float64:
-        return np.asarray(a.T @ b)
-    product = np.zeros((a.shape[1], b.shape[1]))
-    for start in range(0, len(a), FLOAT32_ROWS):
-        product += a[start : start + FLOAT32_ROWS].T @ b[start : start + FLOAT32_ROWS]
-    return product
+def _parts(units: int, memory: int, permutations: int) -> list[slice]:
+    """Blocks of units so that the comoments of two of them fit into the memory."""
+    side = max(math.isqrt(memory // (8 * (1 + permutations))), 1)
+    return [slice(start, min(start + side, units)) for start in range(0, units, side)]
+
+
+def _upper(parts: int) -> Iterator[tuple[int, int]]:
+    return itertools.combinations_with_replacement(range(parts), 2)
+
+
+def _transposed(state: Moments) -> Moments:
+    return Moments(state.n, state.mean_b, state.mean_a, state.comoment.swapaxes(1, 2))
+
+
+def _block_of_units(
+    a: np.ndarray,
+    b: np.ndarray | None,
+    orders: list[np.ndarray],
+    precision: str,
+    image_ids: np.ndarray,
+    units_a: slice,
+    units_b: slice,
+) -> Moments:
+    if b is None and units_a != units_b:
+        b = a
+    return block(a[..., units_a], None if b is None else b[..., units_b], orders, precision, image_ids)
+
+
+def _arrays(
+    states: list[list[list[Delayed]]], units_a: int, units_b: int, permutations: int, memory: int
+) -> tuple[da.Array, da.Array, da.Array, da.Array]:
+    """Samples [fold], means [fold, unit] of both sides and comoments [1 + replicate, fold, unit_a, unit_b]."""
+    parts_a, parts_b = (_parts(units, memory, permutations) for units in (units_a, units_b))
+
+    def array(state: Delayed, name: str, *shape: int, dtype: str = "f8") -> da.Array:
+        found: da.Array = da.from_delayed(delayed(_of_state)(state, name), shape, dtype)
+        return found
+
+    def size(part: slice) -> int:
+        return int(part.stop - part.start)
+
+    n = [array(of_fold[0][0], "n", dtype="i8") for of_fold in states]
+    mean_a = [
+        da.concatenate([array(row[0], "mean_a", size(p)) for row, p in zip(of_fold, parts_a, strict=True)])
+        for of_fold in states
+    ]
+    mean_b = [
+        da.concatenate([array(state, "mean_b", size(q)) for state, q in zip(of_fold[0], parts_b, strict=True)])
+        for of_fold in states
+    ]
+    comoment = [
+        da.block(
+            [
+                [
+                    array(state, "comoment", 1 + permutations, size(p), size(q))
+                    for state, q in zip(row, parts_b, strict=True)
+                ]
+                for row, p in zip(of_fold, parts_a, strict=True)
+            ]
+        )
+        for of_fold in states
+    ]
+    return da.stack(n), da.stack(mean_a), da.stack(mean_b), da.stack(comoment, axis=1)
+
+
+def _of_state(state: Moments, name: str) -> np.ndarray:
+    return np.asarray(getattr(state, name))

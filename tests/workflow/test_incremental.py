@@ -69,6 +69,7 @@ MODULES: dict[str, set[str]] = {
     "engine": PASSES | {"rdm", "edges"},
     "folds": (PASSES | {"rdm", "edges", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
     "moments": PASSES - {"statistics"},
+    "tiles": PASSES - {"statistics"},
     "histograms": {"statistics"},
     "bins": {"edges", "mutual_information"},
     "joint_histograms": {"mutual_information"},
