@@ -1,6 +1,10 @@
 """The engine: Dask, BLAS and zarr together never take more than the cores they were given."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import dask
 import dask.array as da
@@ -10,6 +14,7 @@ import zarr
 from threadpoolctl import threadpool_info
 
 from convergent import engine
+from convergent.errors import InputError
 
 
 def limits() -> tuple[object, object, object, set[int]]:
@@ -50,3 +55,79 @@ def test_threads__computes_in_as_many_threads_and_no_more(count: int) -> None:
     with engine.threads(count):
         blocks.compute()
     assert len(used) == count
+
+
+def process(block: np.ndarray) -> np.ndarray:
+    """The process that computes, and whether its pools are limited."""
+    limited = zarr.config.get("threading.max_workers") == 1 and all(p["num_threads"] == 1 for p in threadpool_info())
+    return np.full(block.shape, os.getpid() if limited else -1)
+
+
+def test_local__computes_in_as_many_processes_with_their_pools_limited() -> None:
+    blocks = da.zeros(16, chunks=1).map_blocks(process, dtype=int, meta=np.empty(0, int))
+    with engine.of("local", 2):
+        found = set(blocks.compute().tolist())
+    assert 1 <= len(found) <= 2
+    assert not found & {os.getpid(), -1}
+    assert dask.config.get("scheduler", None) is None
+
+
+def fail(_: int) -> None:
+    raise InputError("unit 3, image i7: activation nan is not finite")
+
+
+@pytest.mark.parametrize("name", ["threads", "local"])
+def test_of__hands_on_an_input_error_of_a_task(name: str) -> None:
+    with pytest.raises(InputError, match="unit 3, image i7"), engine.of(name, 1):
+        engine.map(fail, range(3))
+
+
+@pytest.mark.parametrize("name", ["threads", "local"])
+def test_map__keeps_the_order_and_hands_over_what_is_shared(name: str) -> None:
+    with engine.of(name, 2):
+        assert engine.map(pow, range(6), 2) == [0, 1, 4, 9, 16, 25]
+
+
+def test_cuda__without_a_gpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(InputError, match=r"the engine cuda needs CuPy and a GPU .*; use --engine threads"):
+        with engine.of("cuda", 1):
+            pass
+
+
+def test_slurm__outside_a_step_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(InputError, match="the engine slurm needs SLURM_JOB_ID; start the step by srun"):
+        with engine.of("slurm", 1):
+            pass
+
+
+RANK = """
+import sys
+from convergent import engine
+with engine.of("slurm", 1):
+    print(engine.map(pow, range(6), 2))
+"""
+
+
+def test_slurm__second_task_computes_on_the_others(tmp_path: Path) -> None:
+    """Four processes as srun would start them: scheduler, client, two workers."""
+    step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "1", "SLURM_NTASKS": "4"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK],
+            cwd=tmp_path,
+            env=os.environ | step | {"SLURM_PROCID": str(rank), "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(4)
+    ]
+    try:
+        said = [process.communicate(timeout=60)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert said == ["", "[0, 1, 4, 9, 16, 25]\n", "", ""]
+    assert [process.returncode for process in started] == [0] * 4
+    assert not list(tmp_path.iterdir())

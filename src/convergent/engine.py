@@ -1,7 +1,14 @@
-"""Where Dask runs: a pool of threads that, with BLAS and zarr, never takes more than the cores it was given."""
+"""Where Dask runs: threads, processes, the nodes of a Slurm allocation, or a GPU; the passes and measures never know.
 
+Dask, BLAS and zarr together never take more than the cores that were given: each Dask thread has one of each.
+"""
+
+import argparse
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -9,6 +16,41 @@ import zarr
 from dask.base import compute
 from dask.delayed import delayed
 from threadpoolctl import threadpool_limits
+
+from convergent.errors import InputError
+
+ENGINES = ("threads", "local", "slurm", "cuda")
+# Where the dashboard of a cluster listens; any free port of this machine, unless asked otherwise.
+DASHBOARD = os.environ.get("CONVERGENT_DASHBOARD", "127.0.0.1:0")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every step that computes on an engine."""
+    parser.add_argument(
+        "--engine",
+        dest="engine_name",
+        choices=ENGINES,
+        default="threads",
+        help="threads of this process; local: a process for each core; slurm: the tasks of this Slurm step; cuda: a GPU",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="cores to use; of slurm, of each worker")
+
+
+@contextmanager
+def of(name: str, count: int) -> Iterator[None]:
+    """Compute every Dask collection of the block on an engine.
+
+    Parameters
+    ----------
+    name : one of `ENGINES`
+    count : cores; of ``slurm``, of each worker
+
+    Raises
+    ------
+    InputError : where the engine is not to be had here
+    """
+    with {"threads": threads, "local": _local, "slurm": _slurm, "cuda": _cuda}[name](count):
+        yield
 
 
 @contextmanager
@@ -26,3 +68,89 @@ def map(function: Callable[..., Any], items: Iterable[Any], *shared: Any) -> lis
     """``[function(item, *shared) for item in items]``, each call a task of the engine; what is shared is sent once."""
     once = [delayed(value) for value in shared]
     return list(compute(*(delayed(function)(item, *once) for item in items)))
+
+
+def on_device() -> bool:
+    """Whether products are to be computed on a GPU."""
+    return bool(dask.config.get("convergent.cuda", False))
+
+
+@contextmanager
+def _local(count: int) -> Iterator[None]:
+    """A process for each core: decoding by zarr, which has one event loop a process, is then parallel too."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=DASHBOARD) as cluster,
+        Client(cluster) as client,
+    ):
+        _prepare(client)
+        yield
+
+
+@contextmanager
+def _slurm(count: int) -> Iterator[None]:
+    """The tasks of a Slurm step: the first is Dask's scheduler, the second goes on here, the others are workers.
+
+    Start it by ``srun --ntasks=WORKERS+2``; only the second task comes back from here.
+    """
+    from dask_jobqueue.slurm import SLURMRunner
+    from distributed import Client
+
+    missing = [name for name in ("SLURM_JOB_ID", "SLURM_PROCID", "SLURM_NTASKS") if name not in os.environ]
+    if missing:
+        raise InputError(f"the engine slurm needs {missing[0]}; start the step by srun, or use --engine local")
+    if int(os.environ["SLURM_NTASKS"]) < 3:
+        raise InputError("the engine slurm needs at least 3 tasks: the scheduler, the step itself, and the workers")
+    # Each step of a job has a scheduler of its own.
+    name = f"dask-{os.environ['SLURM_JOB_ID']}-{os.environ.get('SLURM_STEP_ID', '0')}.json"
+    try:
+        runner = SLURMRunner(
+            scheduler_file=name,
+            scheduler_options={"dashboard": False},
+            worker_options={"nthreads": count, "memory_limit": 0, "dashboard": False},
+        )
+    except KeyboardInterrupt:  # so the runner ends the scheduler and the workers
+        sys.exit(0)
+    try:
+        with runner, Client(runner) as client:
+            client.wait_for_workers(runner.n_workers)
+            _prepare(client)
+            yield
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _cuda(count: int) -> Iterator[None]:
+    """Blocks are decoded in threads and multiplied on the GPU; several GPUs: a process for each."""
+    try:
+        import cupy
+
+        devices = cupy.cuda.runtime.getDeviceCount()
+    except (ImportError, RuntimeError) as error:
+        raise InputError(f"the engine cuda needs CuPy and a GPU ({error}); use --engine threads") from None
+    with dask.config.set({"convergent.cuda": True}):
+        if devices == 1:
+            with threads(count):
+                yield
+            return
+        from dask_cuda import LocalCUDACluster
+        from distributed import Client
+
+        with LocalCUDACluster(dashboard_address=DASHBOARD) as cluster, Client(cluster) as client:
+            _prepare(client)
+            yield
+
+
+def _prepare(client: Any) -> None:
+    from distributed import WorkerPlugin
+
+    class OneThreadEach(WorkerPlugin):  # type: ignore[misc]
+        """BLAS and zarr of a worker, also of one that takes the place of another."""
+
+        def setup(self, worker: Any) -> None:
+            zarr.config.set({"threading.max_workers": 1})
+            threadpool_limits(1)
+
+    client.register_plugin(OneThreadEach())

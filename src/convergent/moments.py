@@ -17,7 +17,7 @@ import xarray as xr
 from dask.base import compute as dask_compute
 from dask.delayed import Delayed, delayed
 
-from convergent import activations, blocks
+from convergent import activations, blocks, device, engine
 from convergent.errors import InputError, at_least
 from convergent.folds import Array, Moments, check_same_images, joined, merge
 from convergent.tiles import ROWS, Tiles, spans
@@ -98,6 +98,7 @@ def gather(
     blocks_a = blocks.unchecked(a)
     chunks = a.variable.chunksizes["image"]
     blocks_b = [None] * len(blocks_a) if b is None else blocks.unchecked(b.chunk(image=chunks))
+    on_device = engine.on_device()
     parts_a = _parts(a.sizes["unit"], memory, permutations)
     parts_b = parts_a if b is None else _parts(b.sizes["unit"], memory, permutations)
     of_fold = blocks.folds(a)
@@ -108,7 +109,7 @@ def gather(
 
     def merged(fold: int, columns_a: slice, columns_b: slice) -> Delayed:
         states = [
-            delayed(_block_of_units)(x, y, order, precision, ids, columns_a, columns_b)
+            delayed(_block_of_units)(x, y, order, precision, ids, columns_a, columns_b, on_device)
             for x, y, order, ids, f in zip(blocks_a, blocks_b, orders, blocks.image_ids(a), of_fold, strict=True)
             if f == fold
         ]
@@ -271,10 +272,12 @@ def _block_of_units(
     image_ids: np.ndarray,
     units_a: slice,
     units_b: slice,
+    on_device: bool,
 ) -> Moments:
     if b is None and units_a != units_b:
         b = a
-    return block(a[..., units_a], None if b is None else b[..., units_b], orders, precision, image_ids)
+    b = None if b is None else b[..., units_b]
+    return (device.block if on_device else block)(a[..., units_a], b, orders, precision, image_ids)
 
 
 def _arrays(

@@ -15,7 +15,7 @@ INHERITED = ("snapshot", "seed", "stage", "checkpoint_digest", "probe_fingerprin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--activations", required=True, type=Path, help="store of activations")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    engine.add_arguments(parser)
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
@@ -30,6 +30,7 @@ def derive(
     activations: Path,
     threads: int,
     output: Path,
+    engine_name: str = "threads",
 ) -> None:
     """Derive something from the activations of every layer.
 
@@ -41,10 +42,11 @@ def derive(
     activations : the store of activations
     threads : cores to use
     output : the store to write
+    engine_name : where to compute
     """
     recorded = store.read(activations, "activations", chunks={})
     layers = {}
-    with engine.threads(threads):
+    with engine.of(engine_name, threads):
         for layer, dataset in recorded.layers.items():
             with about(f"{activations}: {layer}"):
                 layers[layer] = derived(layer, dataset["activation"])

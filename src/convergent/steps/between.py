@@ -16,13 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", required=True, type=parse(Moments), help="the moments section: a YAML file, or JSON"
     )
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    engine.add_arguments(parser)
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, a: Path, b: Path, settings: Moments, threads: int, output: Path) -> None:
+def run(
+    *, a: Path, b: Path, settings: Moments, threads: int, output: Path, engine_name: str = "threads"
+) -> None:
     recorded_a, recorded_b = _sides.read(a, b, "activations", chunks={})
-    with engine.threads(threads):
+    with engine.of(engine_name, threads):
         layers = {}
         for layer, dataset in recorded_a.layers.items():
             with about(f"{a} and {b}: {layer}"):
