@@ -6,7 +6,7 @@ BIN := $(if $(VENV),$(VENV)/bin/)
 STAMP := $(if $(VENV),$(VENV)/.installed)
 SNAKEMAKE := $(BIN)snakemake
 
-.PHONY: run test bench check lint lock clean
+.PHONY: run test bench scale check lint lock clean
 
 ## the default experiment and its report
 run: $(STAMP)
@@ -24,6 +24,10 @@ test: $(STAMP)
 ## what it costs, beside the floors and the usual ways: results/benchmarks.json and results/benchmarks.md
 bench: $(STAMP)
 	$(BIN)python -m benchmarks
+
+## the whole pipeline on 5 GB of activations of CIFAR-10 (CONVERGENT_DATA); about an hour
+scale: $(STAMP)
+	$(BIN)python -m benchmarks scale
 
 ## what CI runs
 check: lint test
@@ -45,7 +49,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 ## new versions of everything, for requirements.lock
 lock: $(STAMP)
-	$(BIN)uv pip compile --universal --python-version 3.11 --all-extras --upgrade --no-header --no-annotate \
+	$(BIN)uv pip compile --universal --python-version 3.11 --extra dev --extra slurm --upgrade --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 
 clean:

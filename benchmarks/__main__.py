@@ -16,12 +16,16 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results"
-NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem != "result")
+NOT_ALONE = {"result", "stores"}  # what the others share
+LONG = {"scale"}  # only where it is named
+NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem not in NOT_ALONE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all but {', '.join(LONG)}"
+    )
     parser.add_argument("--one", action="store_true", help="run one benchmark here and print its results as JSON")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
@@ -31,7 +35,7 @@ def main() -> None:
             print(json.dumps(asdict(result) | {"passed": result.passed}), flush=True)
         return
     results, failed = [], []
-    for name in arguments.names or NAMES:
+    for name in arguments.names or [name for name in NAMES if name not in LONG]:
         command = [sys.executable, "-m", "benchmarks", "--one", name]
         done = subprocess.run(command, cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True, check=False)
         found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

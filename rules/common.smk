@@ -18,28 +18,11 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.env
 
 from convergent import config as experiments
 from convergent.errors import InputError
+from convergent.plan import jobs, memory
+from convergent.plan.shapes import network as planned
 from convergent.provenance import canonical, code_digest
 
 SNAPSHOT = r"[a-z0-9_]+-s\d+-[a-z0-9_]+"
-# The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair alone.
-FIGURES_OF_ALL_PAIRS = {
-    "matching_by_depth": ["matching"],
-    "matching_curves": ["matching"],
-    "mutual_information": ["mutual_information", "correlation"],
-    "sparse_prediction": ["sparse_prediction"],
-    "code_types": ["sparse_prediction"],
-    "cluster_subspaces": ["clustering"],
-    "subspace_match": ["subspace_match"],
-    "subspace_match_sampled": ["subspace_match_sampled"],
-    "similarity": ["similarity"],
-    "cross_layer": ["cross_layer"],
-    "rsa": ["rsa"],
-    "activation_spectra": ["statistics"],
-}
-FIGURES_OF_ONE_PAIR = {
-    "correlation_matrices": ["correlation", "matching"],
-    "clusters": ["clustering", "correlation"],
-}
 
 
 def layers_of(network):
@@ -135,30 +118,28 @@ def pairs_of(comparison, network):
 
 def figure_stores(wildcards):
     pairs = pairs_of(wildcards.comparison, wildcards.network)
-    if wildcards.figure in FIGURES_OF_ONE_PAIR:
-        measures, pairs = FIGURES_OF_ONE_PAIR[wildcards.figure], pairs[:1]
+    if wildcards.figure in jobs.FIGURES_OF_ONE_PAIR:
+        measures, pairs = jobs.FIGURES_OF_ONE_PAIR[wildcards.figure], pairs[:1]
     else:
-        measures = FIGURES_OF_ALL_PAIRS[wildcards.figure]
+        measures = jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure]
     return [store for measure in measures for store in stores(measure, pairs)]
 
 
 def figure_untrained(wildcards):
     untrained = comparisons()[wildcards.comparison].untrained
-    if untrained is None or wildcards.figure in FIGURES_OF_ONE_PAIR:
+    if untrained is None or wildcards.figure in jobs.FIGURES_OF_ONE_PAIR:
         return []
-    measures = FIGURES_OF_ALL_PAIRS[wildcards.figure]
+    measures = jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure]
     return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.network))]
 
 
 def figures():
     """Every figure whose measures are computed, of every comparison and network."""
-    known = FIGURES_OF_ALL_PAIRS | FIGURES_OF_ONE_PAIR
     return [
         f"<results>/figures/{comparison.name}/{network}/{figure}.png"
         for comparison in EXPERIMENT.comparisons
         for network in EXPERIMENT.networks
-        for figure, measures in known.items()
-        if set(measures) <= set(EXPERIMENT.measures)
+        for figure in jobs.figures(EXPERIMENT)
     ]
 
 
@@ -182,71 +163,21 @@ def inspected_of(wildcard):
     return lambda wildcards: f"<networks>/{network_of(wildcards[wildcard])}.json"
 
 
-def shapes(input):
-    """Units, y and x of each recorded layer; before the file of `inspect` exists, Snakemake asks again later."""
-    graph = json.loads(Path(input.inspected).read_text())
-    chosen = layers_of(graph["network"])
-    return [graph["nodes"][layer] for layer in (graph["relu"] if chosen == "all" else chosen)]
+def peak(rule):
+    """Memory in MB as `python -m convergent plan` tells it, and a quarter more; as much again at each new attempt.
+
+    Before the file of `inspect` exists, Snakemake asks again later.
+    """
+
+    def megabytes(wildcards, input, threads, attempt):
+        graph = json.loads(Path(input.inspected).read_text())
+        network = planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions)
+        held = memory.peak(rule, network, EXPERIMENT, RECIPES[graph["network"]], threads)
+        return attempt * math.ceil(1.25e-6 * held)
+
+    return megabytes
 
 
-def megabytes(input, attempt, matrices, more=0):
-    """1 GB for Python and its libraries, some float64 matrices of the units of all layers, and more; attempt by attempt."""
-    squares = sum(shape[0] ** 2 for shape in shapes(input))
-    return attempt * math.ceil(1000 + more + 8 * squares * matrices / 1e6)
-
-
-def recording_memory(wildcards, input, attempt):
-    """A shard of each layer is held until it is full, and some copies of a batch in float32."""
-    batch = sum(math.prod(shape) for shape in shapes(input)) * 4 * EXPERIMENT.recording.batch
-    return attempt * math.ceil(2000 + 64 * len(shapes(input)) + 3 * batch / 1e6)
-
-
-def moments_memory(wildcards, input, attempt):
-    """Blocks of 8 MB widened to float64, and the comoments of all folds and layers in float64."""
-    return megabytes(input, attempt, EXPERIMENT.probe.folds * (2 + EXPERIMENT.moments.permutations), more=400)
-
-
-def measure_memory(wildcards, input, attempt):
-    """The moments of all folds and of all but one, the results of all layers, and some paths of the LASSO."""
-    return megabytes(input, attempt, 12 * EXPERIMENT.probe.folds + 4 * (EXPERIMENT.sparse_prediction.alphas + 7))
-
-
-def joint_histogram_memory(wildcards, input, attempt):
-    """Joint histograms of one block of units, in two copies while they are added."""
-    sets = 1 + EXPERIMENT.probe.folds + EXPERIMENT.moments.permutations
-    return megabytes(input, attempt, 60 + 5 * sets, more=1500)
-
-
-def sampling_memory(wildcards, input, attempt):
-    """The Gram matrices of all draws, in two copies while they are added."""
-    return megabytes(input, attempt, 8 * EXPERIMENT.subspace_match_sampled.draws, more=400)
-
-
-def cross_layer_memory(wildcards, input, attempt):
-    """The spatial means of all layers of both networks in float64, and some copies of a layer."""
-    values = sum(shape[0] for shape in shapes(input)) * EXPERIMENT.probe.images
-    return attempt * math.ceil(1000 + 4 * 8 * values / 1e6)
-
-
-def rdm_memory(wildcards, input, attempt):
-    """Two kinds of dissimilarities of all layers in float64, and some copies of one."""
-    entries = min(EXPERIMENT.rsa.images, EXPERIMENT.probe.images) ** 2
-    return attempt * math.ceil(1500 + 8 * entries * (4 * len(shapes(input)) + 12) / 1e6)
-
-
-def matching_memory(wildcards, input, attempt):
-    """Moments as in other measures, and the spatial means of a layer in some copies."""
-    rows = 6 * max(shape[0] for shape in shapes(input)) * EXPERIMENT.probe.images
-    return measure_memory(wildcards, input, attempt) + attempt * math.ceil(8 * rows / 1e6)
-
-
-def similarity_memory(wildcards, input, attempt):
-    """The same, and the kernels of at most 10 000 images."""
-    kernels = 2 * min(EXPERIMENT.probe.images, 10_000) ** 2
-    return matching_memory(wildcards, input, attempt) + attempt * math.ceil(8 * kernels / 1e6)
-
-
-def edges_memory(wildcards, input, attempt):
-    """The samples of a layer, in two copies."""
-    most = max(shape[0] for shape in shapes(input)) * EXPERIMENT.mutual_information.samples
-    return attempt * math.ceil(1000 + 2 * 8 * most / 1e6)
+def least(rule):
+    """The same of a rule whose jobs read no layer."""
+    return lambda wildcards, attempt: attempt * math.ceil(1.25e-6 * memory.BASE[rule])

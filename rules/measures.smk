@@ -14,13 +14,14 @@ rule statistics:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=moments_memory,
+        mem_mb=peak("statistics"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("steps.statistics"),
     shell:
         "python -m convergent statistics --activations {input.activations} --moments {input.moments}"
-        " --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule correlation:
@@ -40,7 +41,7 @@ rule correlation:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=measure_memory,
+        mem_mb=peak("correlation"),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("steps.correlation"),
@@ -70,7 +71,8 @@ rule mutual_information:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=joint_histogram_memory,
+        mem_mb=peak("mutual_information"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         permutations=EXPERIMENT.moments.permutations,
@@ -79,7 +81,8 @@ rule mutual_information:
         "python -m convergent mutual_information"
         " --activations-a {input.activations_a} --activations-b {input.activations_b}"
         " --edges-a {input.edges_a} --edges-b {input.edges_b} --a {input.a} --b {input.b} --between {input.between}"
-        " --permutations {params.permutations} --threads {threads} --output {output} > {log} 2>&1"
+        " --permutations {params.permutations} --engine {resources.engine} --threads {threads}"
+        " --output {output} > {log} 2>&1"
 
 
 rule matching:
@@ -101,7 +104,7 @@ rule matching:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=matching_memory,
+        mem_mb=peak("matching"),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("matching"),
@@ -129,14 +132,15 @@ rule sparse_prediction:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=measure_memory,
+        mem_mb=peak("sparse_prediction"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("sparse_prediction"),
         code=code_digest("steps.sparse_prediction"),
     shell:
         "python -m convergent sparse_prediction --a {input.a} --b {input.b} --between {input.between}"
-        " --settings {params.settings:q} --output {output} > {log} 2>&1"
+        " --settings {params.settings:q} --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule clustering:
@@ -157,7 +161,7 @@ rule clustering:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=measure_memory,
+        mem_mb=peak("clustering"),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("clustering"),
@@ -184,7 +188,7 @@ rule subspace_match:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=measure_memory,
+        mem_mb=peak("subspace_match"),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("subspace_match"),
@@ -210,14 +214,15 @@ rule subspace_match_sampled:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=sampling_memory,
+        mem_mb=peak("subspace_match_sampled"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("subspace_match_sampled"),
         code=code_digest("steps.subspace_match_sampled"),
     shell:
         "python -m convergent subspace_match_sampled --a {input.a} --b {input.b} --settings {params.settings:q}"
-        " --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule similarity:
@@ -239,7 +244,7 @@ rule similarity:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=similarity_memory,
+        mem_mb=peak("similarity"),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("similarity"),
@@ -266,7 +271,7 @@ rule cross_layer:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=cross_layer_memory,
+        mem_mb=peak("cross_layer"),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("steps.cross_layer"),
@@ -290,7 +295,7 @@ rule rsa:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=rdm_memory,
+        mem_mb=peak("rsa"),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         permutations=EXPERIMENT.rsa.permutations,

@@ -13,14 +13,15 @@ rule within:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=moments_memory,
+        mem_mb=peak("within"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         precision=EXPERIMENT.moments.precision,
         code=code_digest("steps.within"),
     shell:
         "python -m convergent within --activations {input.activations} --precision {params.precision}"
-        " --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule between:
@@ -39,14 +40,15 @@ rule between:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=moments_memory,
+        mem_mb=peak("between"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("moments"),
         code=code_digest("steps.between"),
     shell:
         "python -m convergent between --a {input.a} --b {input.b} --settings {params.settings:q}"
-        " --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule edges:
@@ -64,13 +66,15 @@ rule edges:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=edges_memory,
+        mem_mb=peak("edges"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("mutual_information"),
         code=code_digest("steps.edges"),
     shell:
-        "python -m convergent edges --activations {input.activations} --settings {params.settings:q} --threads {threads}"
+        "python -m convergent edges --activations {input.activations} --settings {params.settings:q}"
+        " --engine {resources.engine} --threads {threads}"
         " --output {output} > {log} 2>&1"
 
 
@@ -89,11 +93,13 @@ rule rdm:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=rdm_memory,
+        mem_mb=peak("rdm"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         images=EXPERIMENT.rsa.images,
         code=code_digest("steps.rdm"),
     shell:
-        "python -m convergent rdm --activations {input.activations} --images {params.images} --threads {threads}"
+        "python -m convergent rdm --activations {input.activations} --images {params.images}"
+        " --engine {resources.engine} --threads {threads}"
         " --output {output} > {log} 2>&1"

@@ -10,7 +10,7 @@ rule probe:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=least("probe"),
         runtime=30,
     params:
         image_size=image_size,
@@ -38,7 +38,7 @@ rule record:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=recording_memory,
+        mem_mb=peak("record"),
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=GPU,
     params:

@@ -18,7 +18,7 @@ rule summary:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=least("summary"),
         runtime=30,
     params:
         comparisons=comparison_list(),
@@ -52,7 +52,7 @@ rule figure:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=least("figure"),
         runtime=30,
     params:
         code=lambda wildcards: code_digest("steps.figure", f"figures.{wildcards.figure}"),

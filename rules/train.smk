@@ -10,7 +10,7 @@ rule inspect:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=least("inspect"),
         runtime=10,
         # Layers to check; Snakemake does not compare resources, and other layers are no reason to train again.
         layers=LAYERS,
@@ -37,7 +37,7 @@ rule train:
         "../envs/torch.yaml"
     threads: lambda wildcards: RECIPES[wildcards.network].training.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=peak("train"),
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=GPU,
     params:

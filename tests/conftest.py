@@ -7,11 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import HealthCheck, settings
 
 from convergent import moments
 from convergent.folds import joined
 
 BESIDE = Path(__file__).parents[2] / "shared"
+
+# The same examples in every run; the fixtures that properties use are pure functions.
+settings.register_profile(
+    "convergent",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("convergent")
 
 
 def _from_environment(variable: str, folder: str) -> Path:

@@ -63,7 +63,11 @@ EXPERIMENT_FAULTS = [
     ("seeds", [0, -1], "configuration: seeds[1]: -1 is below 0"),
     ("networks", [], "configuration: networks: 0 given, at least 1 needed"),
     ("networks", ["digits_cnn"] * 2, "configuration: networks: 'digits_cnn' stands twice"),
-    ("networks", ["digit_cnn"], "configuration: networks: no recipe …; there are digits_cnn; did you mean digits_cnn?"),
+    (
+        "networks",
+        ["digit_cnn"],
+        "configuration: networks: no recipe …; there are cifar_vgg, digits_cnn; did you mean digits_cnn?",
+    ),
     ("networks", ["../networks/digits_cnn"], "configuration: networks[0]: '../networks/digits_cnn' may hold only"),
     ("networks", ["Digits_CNN"], "configuration: networks[0]: 'Digits_CNN' may hold only lower-case letters"),
     ("networks", ["digits\ncnn"], "configuration: networks"),

@@ -90,16 +90,16 @@ def test_map__keeps_the_order_and_hands_over_what_is_shared(name: str) -> None:
 
 def test_cuda__without_a_gpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(InputError, match=r"the engine cuda needs CuPy and a GPU .*; use --engine threads"):
-        with engine.of("cuda", 1):
-            pass
+    said = r"the engine cuda needs CuPy and a GPU .*; use --engine threads"
+    with pytest.raises(InputError, match=said), engine.of("cuda", 1):
+        pass
 
 
 def test_slurm__outside_a_step_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(InputError, match="the engine slurm needs SLURM_JOB_ID; start the step by srun"):
-        with engine.of("slurm", 1):
-            pass
+    said = "the engine slurm needs SLURM_JOB_ID; start the step by srun"
+    with pytest.raises(InputError, match=said), engine.of("slurm", 1):
+        pass
 
 
 RANK = """

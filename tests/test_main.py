@@ -54,12 +54,12 @@ def test_main__tells_the_arguments_of_a_step(step: str, capsys: pytest.CaptureFi
     [
         (["correlation", *PAIR], "correlation: a.zarr: there is no such store; run the step that writes it"),
         (
-            ["matching", *PAIR, "--settings", '{"rotations": 1}'],
+            ["matching", *PAIR, "--settings", '{"rotations": 1, "permutations": 9}'],
             "matching: settings: rotations: 1 is below 2",
         ),
         (
-            ["matching", *PAIR, "--settings", '{"rotation": 2, "rotations": 2}'],
-            "matching: settings: unknown key 'rotation'; the keys are rotations; did you mean rotations?",
+            ["matching", *PAIR, "--settings", '{"rotation": 2, "rotations": 2, "permutations": 9}'],
+            "matching: settings: unknown key 'rotation'; the keys are rotations, permutations; did you mean rotations?",
         ),
     ],
 )

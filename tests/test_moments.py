@@ -10,20 +10,14 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergent import folds, moments, tiles
 from convergent.errors import InputError
 from convergent.folds import Moments
 
-PROPERTY = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the fixture is a pure function
-)
+PROPERTY = settings(max_examples=25)
 OFFSETS = (0.0, 100.0)
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 IMAGES, FOLDS = 24, 4
@@ -327,3 +321,12 @@ def test_check_same_samples__names_unequal_grids(layer: Layer, grid: tuple[int, 
 @pytest.mark.parametrize(("grid", "expected"), [((), "images"), ((2, 2), "positions"), ((1, 1), "positions")])
 def test_spatial__is_positions_on_a_grid(layer: Layer, grid: tuple[int, ...], expected: str) -> None:
     assert moments.spatial(layer(activations(29, grid=grid))) == expected
+
+
+def test_check_same_samples__refuses_other_sampled_positions(layer: Layer) -> None:
+    a = layer(activations(38, grid=(4,)).reshape(IMAGES, 4, 1, 3)).isel(x=0).rename(y="position")
+    places = {"y": ("position", [0, 0, 1, 3]), "x": ("position", [0, 2, 1, 3])}
+    first = a.assign_coords(places)
+    moments.check_same_samples(first, first)
+    with pytest.raises(InputError, match="recorded at different positions"):
+        moments.check_same_samples(first, first.assign_coords(x=("position", [0, 1, 1, 3])))

@@ -1,5 +1,6 @@
 """Samples drawn in one pass over two networks, and their subspace match, against NumPy whatever the chunks."""
 
+import weakref
 from collections import Counter
 from collections.abc import Callable
 
@@ -11,7 +12,8 @@ import xarray as xr
 
 from convergent import samples
 from convergent.errors import InputError
-from convergent.measures.subspace_match import EPSILONS, critical_epsilons, scaled, subspace_match
+from convergent.measures.peeling import critical_epsilons
+from convergent.measures.subspace_match import EPSILONS, scaled, subspace_match
 from convergent.measures.subspace_match_sampled import subspace_match_sampled
 
 Layer = Callable[..., xr.DataArray]
@@ -30,8 +32,12 @@ def rows(draw: int, total: int = 120) -> np.ndarray:
     return np.random.default_rng([7, draw]).choice(total, min(POSITIONS, total), replace=False)
 
 
+def draws(a: xr.DataArray, b: xr.DataArray, positions: int = POSITIONS, **options: int) -> list[xr.Dataset]:
+    return list(samples.between(a, b, positions=positions, draws=DRAWS, seed=7, **options))
+
+
 def drawn(a: xr.DataArray, b: xr.DataArray, positions: int = POSITIONS) -> xr.Dataset:
-    return samples.between(a, b, positions=positions, draws=DRAWS, seed=7)
+    return xr.concat(draws(a, b, positions), "draw")
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, 20])
@@ -50,7 +56,7 @@ def test_between__agrees_with_numpy_in_any_chunks(
         np.testing.assert_allclose(one["mean_b"], y.mean(axis=0), rtol=1e-12)
     assert found["gram_ab"].dims == ("draw", "unit_a", "unit_b")
     assert found.attrs["spatial"] == "positions"
-    np.testing.assert_array_equal(found["n"], POSITIONS)
+    assert found.attrs["n"] == POSITIONS
 
 
 def test_between__draws_each_sample_once_at_most_and_others_each_time(layer: Layer) -> None:
@@ -66,12 +72,16 @@ def test_between__takes_all_samples_where_there_are_fewer(
 ) -> None:
     found = drawn(*(layer(x) for x in activations), positions=10_000)
     a, b = (x.reshape(120, -1) for x in activations)
-    np.testing.assert_array_equal(found["n"], 120)
+    assert found.attrs["n"] == 120
     np.testing.assert_allclose(found["gram_ab"], np.broadcast_to(a.T @ b, (DRAWS, 4, 3)), rtol=1e-12)
     np.testing.assert_allclose(found["mean_a"], np.broadcast_to(a.mean(axis=0), (DRAWS, 4)), rtol=1e-12)
 
 
-def test_between__reads_every_chunk_once(layer: Layer, activations: tuple[np.ndarray, np.ndarray]) -> None:
+# A sample is 4 + 3 values of 8 bytes. All 120 fit, or the 70 of one draw, or not even those.
+@pytest.mark.parametrize(("memory", "passes"), [(120 * 56, 1), (120 * 56 - 1, DRAWS), (1, DRAWS), (2 * 70 * 56 - 1, 1)])
+def test_between__reads_every_chunk_once_or_once_for_the_draws_that_fit(
+    layer: Layer, activations: tuple[np.ndarray, np.ndarray], memory: int, passes: int
+) -> None:
     reads: Counter[tuple[str, int]] = Counter()
 
     def counted(name: str, a: xr.DataArray) -> xr.DataArray:
@@ -81,9 +91,18 @@ def test_between__reads_every_chunk_once(layer: Layer, activations: tuple[np.nda
 
         return a.copy(data=da.map_blocks(read, a.data, meta=a.data._meta))
 
+    a, b = (layer(x, chunk=4) for x in activations)
     with dask.config.set(scheduler="synchronous"):
-        drawn(*(counted(name, layer(x, chunk=4)) for name, x in zip("ab", activations, strict=True)))
-    assert reads == {(name, block): 1 for name in "ab" for block in range(5)}
+        found = draws(counted("a", a), counted("b", b), memory=memory)
+    assert reads == {(name, block): passes for name in "ab" for block in range(5)}
+    for one, other in zip(found, draws(a, b), strict=True):
+        xr.testing.assert_identical(one, other)
+
+
+def test_between__holds_the_gram_matrices_of_one_draw(layer: Layer, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    taken = samples.between(*(layer(x) for x in activations), positions=POSITIONS, draws=DRAWS, seed=7)
+    gram = weakref.ref(next(taken)["gram_a"].values)
+    assert gram() is None
 
 
 def test_between__keeps_labels(layer: Layer, activations: tuple[np.ndarray, np.ndarray]) -> None:
@@ -112,7 +131,7 @@ def test_between__refuses_other_images(layer: Layer, activations: tuple[np.ndarr
 def test_subspace_match_sampled__is_mean_and_spread_of_the_draws(
     layer: Layer, activations: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    found = subspace_match_sampled(drawn(*(layer(x) for x in activations)))
+    found = subspace_match_sampled(draws(*(layer(x) for x in activations)))
     critical = []
     for draw in range(DRAWS):
         joint = np.hstack([x.reshape(120, -1)[rows(draw)] for x in activations])
@@ -136,7 +155,7 @@ def test_subspace_match_sampled__is_mean_and_spread_of_the_draws(
 def test_subspace_match_sampled__of_all_samples_is_subspace_match(
     layer: Layer, pair: Callable[..., xr.Dataset], activations: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    found = subspace_match_sampled(drawn(*(layer(x) for x in activations), positions=120))
+    found = subspace_match_sampled(draws(*(layer(x) for x in activations), positions=120))
     whole = subspace_match(pair(*activations), starts=0)
     for name in ("similarity", "curve", "curve_chance"):
         np.testing.assert_allclose(found[name], whole[name], rtol=1e-12)

@@ -14,7 +14,7 @@ def smallest(kind: str) -> xr.Dataset:
     """A dataset that keeps the contract of a kind of store, every dimension of length 2."""
     return xr.Dataset(
         {
-            name: ([dim.rstrip("?") for dim in dims], np.zeros((2,) * len(dims), DTYPES[dtype]))
+            name: ([dim.replace("…", "position") for dim in dims], np.zeros((2,) * len(dims), DTYPES[dtype]))
             for name, (dims, dtype) in schema.CONTRACTS[kind].items()
         }
     )
@@ -54,18 +54,23 @@ def test_check__refuses_another_type(kind: str, name: str) -> None:
     ("dims", "right"),
     [
         (("image", "unit"), True),
+        (("image", "position", "unit"), True),
         (("image", "y", "x", "unit"), True),
         (("image", "y", "unit"), False),
+        (("image", "position", "x", "unit"), False),
         (("unit", "image"), False),
         (("image", "unit", "y", "x"), False),
     ],
 )
-def test_check__takes_activations_with_both_spatial_dimensions_or_none(dims: tuple[str, ...], right: bool) -> None:
+def test_check__takes_activations_of_all_positions_of_a_sample_or_of_none(dims: tuple[str, ...], right: bool) -> None:
     dataset = xr.Dataset({"activation": (dims, np.zeros((2,) * len(dims), "float16"))})
     if right:
         schema.check(dataset, "activations", "here")
     else:
-        with pytest.raises(InputError, match=r"not \('image', 'unit'\) or \('image', 'y', 'x', 'unit'\)"):
+        with pytest.raises(
+            InputError,
+            match=r"not \('image', 'position', 'unit'\) or \('image', 'unit'\) or \('image', 'y', 'x', 'unit'\)",
+        ):
             schema.check(dataset, "activations", "here")
 
 

@@ -1,7 +1,12 @@
 """The store: complete or absent, checksummed, and read as it was written."""
 
+import errno
+import fcntl
 import json
+import pickle
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +145,7 @@ def chunk_files(path: Path) -> list[Path]:
 
 
 def killed_while_writing(part: Path) -> None:
-    part.mkdir()
+    store.write_tree({}, part, {})
     raise KeyboardInterrupt
 
 
@@ -151,7 +156,7 @@ def test_replacing__leaves_no_store_when_the_writer_is_killed(tmp_path: Path) ->
     assert not path.exists()
     with store.replacing(path) as part:
         assert not part.exists()
-        part.mkdir()
+        store.write_tree({}, part, {})
     assert [entry.name for entry in path.parent.iterdir()] == ["a.zarr"]
 
 
@@ -175,22 +180,143 @@ def test_read__refuses_a_store_that_lacks_a_folder(saved: Path, folder: str) -> 
         store.read(saved, "moments_within")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_read__raises_rather_than_giving_a_flipped_byte(saved: Path, name: str) -> None:
-    file = chunk_files(saved / name)[0]
+def fail_while_writing(part: Path) -> None:
+    store.write_tree({}, part, {})
+    raise InputError("wrong")
+
+
+def test_replacing__leaves_nothing_where_a_step_fails(saved: Path) -> None:
+    with pytest.raises(InputError, match="wrong"), store.replacing(saved) as part:
+        fail_while_writing(part)
+    assert [entry.name for entry in saved.parent.iterdir()] == ["a.zarr"]
+
+
+def test_replacing__lets_one_writer_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Writers of one store: all of them would write to one part."""
+    path, writing = tmp_path / "a.zarr", []
+
+    def write(number: int) -> None:
+        with store.replacing(path) as part:
+            writing.append(number)
+            assert not part.exists()
+            store.write_tree({}, part, {"number": number})
+            time.sleep(0.05)
+            assert json.loads((part / "zarr.json").read_text())["attributes"]["number"] == number
+            assert writing[-1] == number
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(write, number) for number in range(4)]:
+            done.result()
+    assert json.loads((path / "zarr.json").read_text())["attributes"]["number"] == writing[-1]
+    assert "another process is writing a.zarr; waiting for it" in capsys.readouterr().out
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_replacing__takes_no_lock_that_was_removed_while_it_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer before has ended, and the next one may hold a new file already."""
+    taken: list[Path] = []
+
+    def lock(file: Any, operation: int) -> None:
+        taken.append(Path(file.name))
+        if len(taken) == 1:
+            taken[0].unlink()
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with store.replacing(tmp_path / "a.zarr") as part:
+        assert taken[-1].exists()
+        store.write_tree({}, part, {})
+    assert len(taken) == 2
+
+
+def test_replacing__does_without_locks_where_there_are_none(
+    saved: Path, layers: dict[str, xr.Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_lock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    store.save({"fc": layers["fc"]}, saved, "moments_within", {})
+    assert list(store.read(saved, "moments_within").layers) == ["fc"]
+
+
+def damage(file: Path, position: int) -> None:
+    """Flip a bit."""
     content = bytearray(file.read_bytes())
-    content[0] ^= 1
+    content[position] ^= 1 << position % 8
     file.write_bytes(content)
-    with pytest.raises((ValueError, InputError), match="checksum"):
-        store.read(saved, "moments_within").layers["fc"].load()
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("name", NAMES)
+def test_read__names_a_damaged_chunk(saved: Path, name: str, chunks: Any) -> None:
+    file = chunk_files(saved / name)[0]
+    damage(file, 0)
+    told = rf"a\.zarr: {name}/{file.relative_to(saved / name)} is damaged \(Stored and computed .*\); make it anew"
+    with pytest.raises(InputError, match=told):
+        store.read(saved, "moments_within", chunks=chunks).layers["fc"].load()
+
+
+@pytest.mark.parametrize("name", ["comoment", "unit_name"])
+def test_read__never_gives_a_flipped_byte(saved: Path, name: str) -> None:
+    """Of the data, of the index of a shard, and of the checksums."""
+    opened = store.read(saved, "moments_within").layers["fc"]
+    (file,) = chunk_files(saved / "fc" / name)
+    for position in range(file.stat().st_size):
+        damage(file, position)
+        with pytest.raises(InputError, match="is damaged"):
+            opened[name].copy().load()
+        damage(file, position)
+    opened[name].copy().load()
 
 
 @pytest.mark.parametrize("name", ["fc/comoment", "fc/fold"])
-def test_read__raises_rather_than_giving_a_truncated_chunk(saved: Path, name: str) -> None:
+@pytest.mark.parametrize("left", [0, 1, 10, -1])
+def test_read__names_a_truncated_chunk(saved: Path, name: str, left: int) -> None:
     file = chunk_files(saved / name)[0]
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises((ValueError, InputError), match="checksum"):
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(InputError, match=rf"a\.zarr: {name}/c\..* is (damaged|missing or empty)"):
         store.read(saved, "moments_within").layers["fc"].load()
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("name", ["fc/comoment", "fc/unit_name"])
+def test_read__names_a_chunk_that_disappears_later(saved: Path, name: str, chunks: Any) -> None:
+    """Another process replaces the store, or a disk is gone; also in another process, to which arrays are sent."""
+    found = store.read(saved, "moments_within", chunks=chunks).layers["fc"]
+    chunk_files(saved / name)[0].unlink()
+    for one in (found, pickle.loads(pickle.dumps(found))):
+        with pytest.raises(InputError, match=rf"a\.zarr: {name}/c\..* is missing or empty; make it anew"):
+            one.load()
+
+
+def test_read__leaves_the_stores_of_others_alone(saved: Path, tmp_path: Path) -> None:
+    """Elsewhere a chunk that is not there is a chunk of the fill value."""
+    store.read(saved, "moments_within")
+    array = zarr.create_array(tmp_path / "b.zarr", shape=(4,), chunks=(2,), dtype="f4", fill_value=7)
+    assert array[:].tolist() == [7] * 4
+
+
+def test_read__refuses_a_flipped_byte_of_the_metadata(tmp_path: Path, generator: np.random.Generator) -> None:
+    """All of it: shapes and types, but also layers, seeds and where a result came from."""
+    path = tmp_path / "a.zarr"
+    store.save({"fc": layer(2, generator)}, path, "moments_within", {"seed": 3, "accuracy": 0.5})
+    file = path / "zarr.json"
+    told = rf"a\.zarr: (its metadata, zarr\.json, are|of format .+, this version reads {store.FORMAT};)"
+    for position in range(0, file.stat().st_size, 11):
+        damage(file, position)
+        with pytest.raises(InputError, match=told):
+            store.read(path, "moments_within")
+        damage(file, position)
+    store.read(path, "moments_within")
+
+
+def test_read__refuses_what_was_not_finished(saved: Path, layers: dict[str, xr.Dataset]) -> None:
+    """Though no chunk of it is missing."""
+    store.write_tree(layers, saved, {})
+    with pytest.raises(InputError, match=r"a\.zarr: its metadata, zarr\.json, are not those it was finished with"):
+        store.read(saved, "moments_within")
 
 
 def test_read__refuses_damaged_metadata(saved: Path) -> None:

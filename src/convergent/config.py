@@ -62,9 +62,20 @@ class Probe:
 @dataclass(frozen=True)
 class Recording:
     dtype: Literal["float16", "float32"] = key(
-        "type of the stored activations; float16 is refused where over 0.1 % of a layer's non-zero values are too small"
+        "type of the stored activations; float16 is refused where rounding takes over 0.1 % of a unit's variance"
     )
     batch: int = key("images in one forward pass", minimum=1)
+    codec: Literal["crc32c", "lz4", "zstd"] = key(
+        "how chunks are packed: checksums alone, or compressed before; zstd for slow or full disks"
+    )
+    autocast: Literal["none", "bfloat16", "float16"] = key(
+        "mixed precision of the forward pass; float16 on a GPU alone"
+    )
+    positions: Literal["all"] | int = key(
+        "`all` positions of each image, or a number of them, chosen at random with `probe.seed` for each grid of "
+        "positions; spatial means are of all",
+        minimum=1,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The moments of a block on a GPU, written on the array API: NumPy, CuPy and any other array give the same.
 
-The block is centred on its own mean in float64 and multiplied in float64, or in float32 after a scale that is a power of
-two; products of at most `tiles.ROWS` samples are added in float64.
+The block is centred on its own mean in float64 and multiplied in float64, or in float32 after a scale that is a power
+of two; products of at most `tiles.ROWS` samples are added in float64.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ def block(
     """The same as `moments.block`, computed by CuPy."""
     import cupy
 
-    sides = [cupy.asarray(a)] if b is None else [cupy.asarray(a), cupy.asarray(b)]
-    wide = [side.astype(cupy.float64) for side in sides]  # float16 is not in the array API
-    for side, values in zip(wide, (a, b), strict=False):
-        if not bool(cupy.isfinite(side).all()):
+    wide = []
+    for values in (a,) if b is None else (a, b):
+        wide.append(cupy.asarray(values).astype(cupy.float64))  # float16 is not in the array API
+        if not bool(cupy.isfinite(wide[-1]).all()):
             finite(values, image_ids)
     mean_a, mean_b, comoment = moments(wide[0], wide[-1], [cupy.asarray(order) for order in orders], precision)
-    n = wide[0].size // a.shape[-1]
+    n = a.size // a.shape[-1]
     return Moments(n, cupy.asnumpy(mean_a), cupy.asnumpy(mean_b), cupy.asnumpy(comoment))
 
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="engine_name",
         choices=ENGINES,
         default="threads",
-        help="threads of this process; local: a process for each core; slurm: the tasks of this Slurm step; cuda: a GPU",
+        help="threads: of this process; local: a process a core; slurm: the tasks of this Slurm step; cuda: a GPU",
     )
     parser.add_argument("--threads", type=int, default=1, help="cores to use; of slurm, of each worker")
 
@@ -146,7 +146,7 @@ def _cuda(count: int) -> Iterator[None]:
 def _prepare(client: Any) -> None:
     from distributed import WorkerPlugin
 
-    class OneThreadEach(WorkerPlugin):  # type: ignore[misc]
+    class OneThreadEach(WorkerPlugin):
         """BLAS and zarr of a worker, also of one that takes the place of another."""
 
         def setup(self, worker: Any) -> None:

@@ -14,7 +14,8 @@ def about(subject: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{subject}: {error}") from None
+        # The store may have named itself, down to the chunk.
+        raise InputError(str(error) if str(error).startswith(f"{subject}: ") else f"{subject}: {error}") from None
 
 
 def at_least(minimum: int, **options: int) -> None:

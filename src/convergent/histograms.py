@@ -5,6 +5,7 @@ bin i magnitudes, signs ignored, from half its upper edge to below it; the first
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import xarray as xr
@@ -13,6 +14,7 @@ from dask.delayed import delayed
 from convergent import blocks
 
 EXPONENTS = np.arange(-14, 18)  # from the smallest normal float16 to beyond the largest
+PART = 2**17  # values whose octaves are held at once
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,24 @@ class State:
 
 def block(values: np.ndarray) -> State:
     """Counts of one block [image, ..., unit]."""
-    values = values.reshape(-1, values.shape[-1]).astype(np.float32)
-    octave = np.clip(np.frexp(values)[1], EXPONENTS[0], EXPONENTS[-1]) - EXPONENTS[0] + 1
-    octave[values == 0] = 0
-    bins, units = len(EXPONENTS) + 1, values.shape[1]
-    flat = np.bincount((octave + bins * np.arange(units)).ravel(), minlength=bins * units)
-    return State(flat.reshape(units, bins), values.min(axis=0), values.max(axis=0))
+    values = values.reshape(-1, values.shape[-1])
+    rows = max(PART // values.shape[1], 1)
+    return reduce(merge, (_part(values[start : start + rows]) for start in range(0, len(values), rows)))
 
 
 def merge(p: State, q: State) -> State:
     """Counts of two disjoint sets of samples together."""
     return State(p.count + q.count, np.minimum(p.minimum, q.minimum), np.maximum(p.maximum, q.maximum))
+
+
+def _part(samples: np.ndarray) -> State:
+    """Counts of so few samples [sample, unit] that their octaves stay in the cache."""
+    samples = samples.astype(np.float32)
+    octave = np.clip(np.frexp(samples)[1], EXPONENTS[0], EXPONENTS[-1]) - EXPONENTS[0] + 1
+    octave[samples == 0] = 0
+    bins, units = len(EXPONENTS) + 1, samples.shape[1]
+    flat = np.bincount((octave + bins * np.arange(units)).ravel(), minlength=bins * units)
+    return State(flat.reshape(units, bins), samples.min(axis=0), samples.max(axis=0))
 
 
 def of_units(activation: xr.DataArray) -> xr.Dataset:

@@ -236,6 +236,9 @@ def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:
         raise InputError(
             f"the two layers have positions {a.shape[1:-1]} and {b.shape[1:-1]}; compare layers of one grid"
         )
+    sampled = "position" in a.dims and {"y", "x"} <= a.coords.keys() & b.coords.keys()
+    if sampled and any(not np.array_equal(a[name], b[name]) for name in "yx"):
+        raise InputError("the two layers were recorded at different positions; record layers of one grid")
 
 
 def spatial(activation: xr.DataArray) -> str:

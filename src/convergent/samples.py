@@ -1,53 +1,31 @@
 """The out-of-core pass for samples drawn at random: activations in Dask blocks → uncentred Gram matrices.
 
 Each draw takes samples without replacement from the positions of all images, the same of both networks, and sums
-Gram_uv = Σ x_u x_v within and between them in float64; all draws share the one pass.
+Gram_uv = Σ x_u x_v within and between them in float64. Draws share a pass as far as their samples fit the memory; the
+Gram matrices, which do not when layers are wide, exist for one draw at a time.
 Source of the protocol: Wang et al. 2018 (arXiv 1810.11750), section 5.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
+from dask.base import compute
 from dask.delayed import delayed
 
 from convergent import blocks
 from convergent.errors import at_least
-from convergent.folds import Array
 from convergent.moments import check_same_samples, spatial
 
-
-@dataclass(frozen=True)
-class Sums:
-    """Sums over the samples of each draw, to be added: [draw, unit, unit] and [draw, unit], the units of A first."""
-
-    gram: Array
-    total: Array
+MEMORY = 512 * 2**20
+TILE = 2048  # samples that are converted to float64 together
 
 
-def block(a: np.ndarray, b: np.ndarray, chosen: Sequence[np.ndarray]) -> Sums:
-    """Sums over the chosen samples of one block of images.
-
-    Parameters
-    ----------
-    a, b : [image, ..., unit]
-    chosen : for each draw the samples to take, counted over images and positions
-    """
-    a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
-    drawn = (np.hstack([a[rows], b[rows]]).astype(np.float64) for rows in chosen)
-    grams, totals = zip(*((values.T @ values, values.sum(axis=0)) for values in drawn), strict=True)
-    return Sums(np.stack(grams), np.stack(totals))
-
-
-def merge(p: Sums, q: Sums) -> Sums:
-    """Sums over two disjoint sets of samples together."""
-    return Sums(p.gram + q.gram, p.total + q.total)
-
-
-def between(a: xr.DataArray, b: xr.DataArray, *, positions: int, draws: int, seed: int) -> xr.Dataset:
-    """Gram matrices of samples drawn from two networks, every chunk read once.
+def between(
+    a: xr.DataArray, b: xr.DataArray, *, positions: int, draws: int, seed: int, memory: int = MEMORY
+) -> Iterator[xr.Dataset]:
+    """Gram matrices of samples drawn from two networks.
 
     Parameters
     ----------
@@ -55,43 +33,78 @@ def between(a: xr.DataArray, b: xr.DataArray, *, positions: int, draws: int, see
     positions : samples of one draw; where there are fewer, each draw holds all
     draws : how many
     seed : of the draws, which do not depend on the chunks
+    memory : bytes that drawn samples may take; every chunk is read once where those of all draws fit, and otherwise
+        once for as many draws as do
 
     Returns
     -------
-    ``n[draw]``, ``gram_a[draw, unit_a, unit_a_other]``, ``gram_b``, ``gram_ab[draw, unit_a, unit_b]``,
-    ``mean_a[draw, unit_a]`` and ``mean_b``
+    draw by draw ``gram_a[unit_a, unit_a_other]``, ``gram_b``, ``gram_ab[unit_a, unit_b]``, ``mean_a[unit_a]`` and
+    ``mean_b``, with the attributes ``n``, samples of the draw, and ``spatial``
 
     Raises
     ------
-    InputError : where the two sides differ in their images or positions, or a value is not finite
+    InputError : where the two sides differ in their images or positions, and, when a draw is taken, where a value is
+        not finite
     """
     check_same_samples(a, b)
     at_least(2, positions=positions, draws=draws)
-    per_image = math.prod(a.shape[1:-1])
-    count = min(positions, len(a) * per_image)
-    chosen = [
-        np.sort(np.random.default_rng([seed, draw]).choice(len(a) * per_image, count, replace=False))
-        for draw in range(draws)
-    ]
-    edges = blocks.edges(a) * per_image
+    total = math.prod(a.shape[:-1])
+    count = min(positions, total)
+    row = a.shape[-1] * a.dtype.itemsize + b.shape[-1] * b.dtype.itemsize
+    together = draws if total * row <= memory else max(memory // (count * row), 1)
+
+    def drawn() -> Iterator[xr.Dataset]:
+        for first in range(0, draws, together):
+            chosen = [
+                np.sort(np.random.default_rng([seed, draw]).choice(total, count, replace=False))
+                for draw in range(first, min(first + together, draws))
+            ]
+            taken = np.unique(np.concatenate(chosen))
+            x, y = _read(a, b, taken)
+            for of_draw in chosen:
+                yield _gram(x, y, np.searchsorted(taken, of_draw), a, b)
+
+    return drawn()
+
+
+def take(a: np.ndarray, b: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some samples of one block of images, [sample, unit] of both sides; `rows` counts images and positions."""
+    return a.reshape(-1, a.shape[-1])[rows], b.reshape(-1, b.shape[-1])[rows]
+
+
+def _read(a: xr.DataArray, b: xr.DataArray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The samples that are taken, ascending, of both sides, in one pass."""
+    edges = blocks.edges(a) * math.prod(a.shape[1:-1])
     blocks_b = blocks.of(b.chunk(image=a.variable.chunksizes["image"]))
-    states = []
-    for x, y, first, end in zip(blocks.of(a), blocks_b, edges[:-1], edges[1:], strict=True):
-        of_block = [rows[slice(*np.searchsorted(rows, [first, end]))] - first for rows in chosen]
-        states.append(delayed(block)(x, y, of_block))
-    sums: Sums = blocks.add(states, merge).compute()
-    units = {"unit_a": a["unit"].values, "unit_b": b["unit"].values}
-    size_a = len(units["unit_a"])
-    gram, mean = sums.gram, sums.total / count
+    parts = [
+        delayed(take)(x, y, taken[slice(*np.searchsorted(taken, [first, end]))] - first)
+        for x, y, first, end in zip(blocks.of(a), blocks_b, edges[:-1], edges[1:], strict=True)
+    ]
+    of_a, of_b = zip(*compute(*parts), strict=True)
+    return np.concatenate(of_a), np.concatenate(of_b)
+
+
+def _gram(x: np.ndarray, y: np.ndarray, rows: np.ndarray, a: xr.DataArray, b: xr.DataArray) -> xr.Dataset:
+    """The sums over some rows of the samples x[sample, unit_a] and y[sample, unit_b]."""
+    units_a, units_b = a["unit"].values, b["unit"].values
+    gram_a, gram_b, gram_ab = (
+        np.zeros((len(p), len(q))) for p, q in ((units_a, units_a), (units_b, units_b), (units_a, units_b))
+    )
+    sum_a, sum_b = np.zeros(len(units_a)), np.zeros(len(units_b))
+    for start in range(0, len(rows), TILE):
+        p, q = (side[rows[start : start + TILE]].astype(np.float64) for side in (x, y))
+        for gram, left, right in ((gram_a, p, p), (gram_b, q, q), (gram_ab, p, q)):
+            gram += left.T @ right
+        sum_a += p.sum(axis=0)
+        sum_b += q.sum(axis=0)
     return xr.Dataset(
         {
-            "n": ("draw", np.full(draws, count), {"long_name": "samples"}),
-            "gram_a": (("draw", "unit_a", "unit_a_other"), gram[:, :size_a, :size_a], {"long_name": "Σ x_a x_a"}),
-            "gram_b": (("draw", "unit_b", "unit_b_other"), gram[:, size_a:, size_a:], {"long_name": "Σ x_b x_b"}),
-            "gram_ab": (("draw", "unit_a", "unit_b"), gram[:, :size_a, size_a:], {"long_name": "Σ x_a x_b"}),
-            "mean_a": (("draw", "unit_a"), mean[:, :size_a], {"long_name": "mean activation"}),
-            "mean_b": (("draw", "unit_b"), mean[:, size_a:], {"long_name": "mean activation"}),
+            "gram_a": (("unit_a", "unit_a_other"), gram_a, {"long_name": "Σ x_a x_a"}),
+            "gram_b": (("unit_b", "unit_b_other"), gram_b, {"long_name": "Σ x_b x_b"}),
+            "gram_ab": (("unit_a", "unit_b"), gram_ab, {"long_name": "Σ x_a x_b"}),
+            "mean_a": ("unit_a", sum_a / len(rows), {"long_name": "mean activation"}),
+            "mean_b": ("unit_b", sum_b / len(rows), {"long_name": "mean activation"}),
         },
-        units,
-        {"spatial": spatial(a)},
+        {"unit_a": units_a, "unit_b": units_b},
+        {"n": len(rows), "spatial": spatial(a)},
     )

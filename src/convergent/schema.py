@@ -1,9 +1,12 @@
 """The contract of every store: its variables, their dimensions and types, by name.
 
 Dimensions: ``image`` (probe images, in order), ``fold`` (consecutive images), ``y`` and ``x`` (spatial
-positions), ``unit`` (channel or neuron; ``unit_a`` and ``unit_b`` for the two sides of a pair, ``unit_*_other``
-for the second axis of a within-network matrix), ``replicate`` (permutations of the images).
+positions; ``position`` of a sample of them), ``unit`` (channel or neuron; ``unit_a`` and ``unit_b`` for the two
+sides of a pair, ``unit_*_other`` for the second axis of a within-network matrix), ``replicate`` (permutations of
+the images).
 """
+
+from typing import Any
 
 import xarray as xr
 
@@ -11,7 +14,13 @@ from convergent.errors import InputError
 
 Dims = tuple[str, ...]
 
-# kind of store: variable: (dimensions, kind of NumPy type); "?" marks dimensions that may be absent.
+# Chunks in the folder of their array: a small store would have as many folders as files otherwise.
+CHUNK_KEYS: dict[str, Any] = {"name": "default", "separator": "."}
+
+# What "…" stands for: one value an image, a sample of its positions (y and x are coordinates of theirs), or all.
+POSITIONS: tuple[Dims, ...] = ((), ("position",), ("y", "x"))
+
+# kind of store: variable: (dimensions, kind of NumPy type).
 CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
     "probe": {
         "image_id": (("image",), "T"),
@@ -20,7 +29,7 @@ CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
         "fold": (("image",), "i"),
         "source_index": (("image",), "i"),
     },
-    "activations": {"activation": (("image", "y?", "x?", "unit"), "f")},
+    "activations": {"activation": (("image", "…", "unit"), "f")},
     "pooled": {"activation": (("image", "unit"), "f")},
     "moments_within": {
         "n": (("fold",), "i"),
@@ -63,10 +72,14 @@ def check(dataset: xr.Dataset, kind: str, where: str) -> None:
             there = ", ".join(map(str, dataset.variables))
             raise InputError(f"{where}: a store of {kind} needs the variable {name!r}; there are {there}")
         found = dataset[name]
-        allowed = {tuple(d.rstrip("?") for d in dims), tuple(d for d in dims if not d.endswith("?"))}
+        allowed = {_with(positions, dims) for positions in POSITIONS}
         if found.dims not in allowed:
             raise InputError(
                 f"{where}: {name} has dimensions {found.dims}, not {' or '.join(map(str, sorted(allowed)))}"
             )
         if found.dtype.kind not in (dtype, "u" if dtype == "i" else dtype):
             raise InputError(f"{where}: {name} is of type {found.dtype}, not of kind {dtype!r}")
+
+
+def _with(positions: Dims, dims: Dims) -> Dims:
+    return tuple(dim for one in dims for dim in (positions if one == "…" else (one,)))

@@ -1,12 +1,12 @@
 """Labelled Zarr stores: one writer, complete or absent, checksummed, with their provenance.
 
 A store is an xarray DataTree with a group for each layer, in the order of the root attribute ``layers``.
-It is written beside its final path and renamed, so that a killed job leaves no store that looks complete.
+It is written beside its final path, sealed by a digest of its metadata and renamed, so that a killed job leaves no
+store that looks complete. A chunk that is damaged or missing is an error that names store, array and file.
 """
 
 import json
 import math
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,13 +18,14 @@ import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from convergent import provenance, schema
+from convergent import damage, provenance, replacement, schema
 from convergent.errors import InputError
 
 # Raise by hand when the layout of the stores changes: every result but the trained networks is made anew.
-FORMAT = 1
+FORMAT = 2
 BLOCK = 1024  # longest side of an inner chunk of a matrix: steps read one fold and block at a time
 SHARD_BYTES = 64 * 2**20
+SEAL = "metadata_digest"
 
 
 def save(layers: Mapping[str, xr.Dataset], path: Path, kind: str, attributes: Mapping[str, Any]) -> None:
@@ -63,13 +64,10 @@ def consolidate(part: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` when the block ends without an error."""
-    part = path.with_name(f"{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.parent.mkdir(parents=True, exist_ok=True)
-    yield part
-    shutil.rmtree(path, ignore_errors=True)
-    part.rename(path)
+    """A path beside `path` to write a store to, which takes its place when the block ends without an error."""
+    with replacement.of(path) as part:
+        yield part
+        _seal(part)
 
 
 @dataclass(frozen=True)
@@ -95,19 +93,15 @@ def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
     """
     if not (path / "zarr.json").is_file():
         raise InputError(f"{path}: there is no such store; run the step that writes it")
-    try:
-        with _quiet():
-            tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
-            _check_complete(path)
-    except (json.JSONDecodeError, KeyError) as error:
-        raise InputError(f"{path}: its metadata are damaged ({error!r}); make it anew") from None
-    if tree.attrs.get("format") != FORMAT:
-        raise InputError(f"{path}: of format {tree.attrs.get('format')}, this version reads {FORMAT}; make it anew")
+    _check_metadata(path)
+    _check_complete(path)
+    with _quiet(), damage.named():
+        tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
     groups = {node.path.strip("/") or "/": node for node in tree.subtree}
     layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
     for layer, dataset in layers.items():
         schema.check(dataset, kind, f"{path}: {layer}")
-    return Store(layers, {str(name): value for name, value in tree.attrs.items()})
+    return Store(layers, {str(name): value for name, value in tree.attrs.items() if name != SEAL})
 
 
 def stamp(title: str, step: str, parameters: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -138,13 +132,33 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _seal(part: Path) -> None:
+    """Add a digest of the metadata, which zarr reads without a checksum; a store without it is not finished."""
+    file = part / "zarr.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["attributes"][SEAL] = provenance.digest(content)
+    file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _check_metadata(path: Path) -> None:
+    try:
+        content = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        found, seal = content["attributes"].get("format"), content["attributes"].pop(SEAL, None)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: its metadata, zarr.json, are damaged ({error!r}); make it anew") from None
+    if found != FORMAT:
+        raise InputError(f"{path}: of format {found}, this version reads {FORMAT}; make it anew")
+    if seal != provenance.digest(content):
+        raise InputError(f"{path}: its metadata, zarr.json, are not those it was finished with; make it anew")
+
+
 def _group(layer: str) -> str:
     return f"/{layer.lstrip('/')}"
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:
     """Chunks of one fold and at most 1024 × 1024, in shards of at most about 64 MB; crc32c on everything."""
-    checksum = {"compressors": (Crc32cCodec(),)}
+    checksum = {"compressors": (Crc32cCodec(),), "chunk_key_encoding": schema.CHUNK_KEYS}
     if variable.ndim == 0:
         return checksum
     if variable.dtype.kind != "f":
@@ -168,7 +182,8 @@ def _nchunks(array: zarr.Array[Any]) -> int:
 
 def _check_complete(path: Path) -> None:
     """A missing shard or array reads as zeros or NaN without an error: count them before anyone reads."""
-    group = zarr.open_group(path, mode="r")
+    with _quiet():
+        group = zarr.open_group(path, mode="r")
     for name, array in group.members(max_depth=None):
         if isinstance(array, zarr.Array) and array.nchunks_initialized != _nchunks(array):
             held, needed = array.nchunks_initialized, _nchunks(array)

@@ -36,6 +36,7 @@ class Tiles:
 
     def __init__(self, values: np.ndarray, image_ids: np.ndarray, precision: str) -> None:
         self.values, self.image_ids, self.precision = values, image_ids, np.dtype(precision)
+        self.room = np.empty((0, values.shape[-1]), precision)  # a new one for each tile costs as much as to fill it
         samples = values.reshape(-1, values.shape[-1])
         with np.errstate(invalid="ignore"):  # `fill` says which value is not finite
             pilot = samples[:: max(len(samples) // PILOT, 1)].astype(np.float64)
@@ -49,7 +50,7 @@ class Tiles:
                 self.scale = np.exp2(np.frexp(largest)[1])
 
     def fill(self, images: np.ndarray | slice, *, counted: bool = True) -> np.ndarray:
-        """The samples of some images, [sample, unit]; `counted` in the total, or not.
+        """The samples of some images, [sample, unit], until the next are asked for; `counted` in the total, or not.
 
         Raises
         ------
@@ -57,7 +58,9 @@ class Tiles:
         """
         chosen = np.ascontiguousarray(self.values[images])
         samples = chosen.reshape(-1, chosen.shape[-1])
-        tile = np.empty(samples.shape, self.precision)
+        if len(self.room) < len(samples):
+            self.room = np.empty(samples.shape, self.precision)
+        tile = self.room[: len(samples)]
         total = self.total if counted else np.zeros_like(self.total)
         if samples.dtype == np.float16:
             bits, centre = tile.view(f"u{tile.itemsize}"), self.centre.astype(self.precision)

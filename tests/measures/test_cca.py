@@ -13,7 +13,7 @@ from convergent import folds
 from convergent.folds import Moments, Pair
 from convergent.measures import cca
 
-PROPERTY = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+PROPERTY = settings(max_examples=25)
 
 
 def whole(x: np.ndarray, y: np.ndarray) -> Pair:

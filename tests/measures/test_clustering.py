@@ -10,7 +10,7 @@ import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
 from convergent.errors import InputError
-from convergent.measures import cluster_subspaces, held_out, nystroem
+from convergent.measures import cluster_subspaces, nystroem
 from convergent.measures import clustering as measure
 from convergent.measures.clustering import STATISTICS, clustering
 
@@ -254,18 +254,19 @@ def test_clustering__finds_a_shared_subspace_without_a_shared_basis(
 def test_clustering__null_is_of_permuted_labels(pair: Moments, planted: tuple[np.ndarray, np.ndarray]) -> None:
     moments = pair(*planted)
     found = cluster(moments, repeats=3)
-    split, generator = held_out.splits(moments), np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     generator.integers(2**31, size=3)  # the k-means seeds
     means = []
     for repeat in range(3):
         label = generator.permutation(labels_of(found))
-        errors = cluster_subspaces.errors(split, label[:12], label[12:])
+        (groups,) = cluster_subspaces.groups(moments, [(label[:12], label[12:])])
+        errors = cluster_subspaces.errors(groups, 20, 5)
         means.append(cluster_subspaces.mean_r2(*errors))
         for kind, r2 in zip(("r2", "best_r2"), cluster_subspaces.r2(*errors), strict=True):
             for name, of_side, of_label in (("a_from_b", r2[:12], label[:12]), ("b_from_a", r2[12:], label[12:])):
                 inside = [of_side[of_label == c] for c in found["cluster"].values]
                 expected = [one.mean() if len(one) else np.nan for one in inside]
-                np.testing.assert_allclose(found[f"{kind}_{name}_permuted"][repeat], expected, rtol=1e-9)
+                np.testing.assert_allclose(found[f"{kind}_{name}_permuted_labels"][repeat], expected, rtol=1e-9)
     null = named(found["summary_null"].sel(null_kind="permuted_labels"))
     expected = dict(zip(("mean_r2_clusters", "mean_best_r2_clusters"), np.mean(means, axis=0), strict=True))
     assert {name: null[name] for name in expected} == pytest.approx(expected, rel=1e-9)

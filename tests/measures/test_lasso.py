@@ -147,7 +147,7 @@ def test_solve__duplicate_predictors_change_no_prediction(data: tuple[np.ndarray
 def test_solve__raises_with_target_and_penalty_where_the_gap_stays(
     monkeypatch: pytest.MonkeyPatch, data: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    monkeypatch.setattr(measure, "_path", lambda x, y, gram, xy, grid: np.zeros((len(grid), len(xy))))
+    monkeypatch.setattr(measure, "_path", lambda gram, xy, grid: np.zeros((len(grid), len(xy))))
     within, between = correlations(*data)
     with pytest.raises(ArithmeticError, match=r"LASSO of target 2 at α = 0\.2: duality gap .*, more than 1e-06"):
         solve(within, between[:, [0, 0, 1]], np.array([0.9, 0.2]))

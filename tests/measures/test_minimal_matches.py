@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergent.measures import minimal_matches as measure
-from convergent.measures.minimal_matches import Match, minimal_matches, minimum_matches, regressions
-from convergent.measures.subspace_match import maximum_match, scaled
+from convergent.measures import removal
+from convergent.measures.minimal_matches import minimal_matches, minimum_matches
+from convergent.measures.peeling import maximum_match, regressions
+from convergent.measures.removal import Match
+from convergent.measures.subspace_match import scaled
 
-PROPERTY = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+PROPERTY = settings(max_examples=40)
 SEEDS, FEW = st.integers(0, 2**31), st.integers(1, 4)
 RIDGE = 1e-6
 Units = frozenset[int]
@@ -76,7 +78,7 @@ def listed(samples: np.ndarray, size_a: int, epsilon: float) -> dict[int, set[Un
     match, units = searched(samples, size_a, epsilon, member), np.flatnonzero(member)
     found = {}
     for target, unit in enumerate(units):
-        matches, capped = measure.all_minimal_matches(match, target, [], 1000, np.random.default_rng(0))
+        matches, capped = removal.all_minimal_matches(match, target, [], 1000, np.random.default_rng(0))
         assert not capped
         found[int(unit)] = {frozenset(units[members].tolist()) for members in matches}
         assert len(found[int(unit)]) == len(matches)
@@ -112,7 +114,7 @@ def test_minimal_match__is_minimal_and_avoids_what_it_must(seed: int, size_a: in
     for target in range(len(units)):
         others = np.delete(np.arange(len(units)), target)
         avoided = generator.choice(others, generator.integers(len(units)), replace=False)
-        members = measure.minimal_match(match, target, generator.permutation(len(units)), avoided)
+        members = removal.minimal_match(match, target, generator.permutation(len(units)), avoided)
         found = frozenset(units[members].tolist())
         rest = [other for other in matches if not other & set(units[avoided].tolist())]
         assert found in minimal(rest, int(units[target])) or (not found and not minimal(rest, int(units[target])))
@@ -157,10 +159,10 @@ def test_minimal_match__of_a_wide_layer_is_a_match_and_loses_its_unit_with_any_o
     samples /= np.linalg.norm(samples, axis=0)
     gram = samples.T @ samples
     member = maximum_match(gram, 80, epsilon, RIDGE)
-    assert member.sum() > 2 * measure.PENDING
+    assert member.sum() > 2 * removal.PENDING
     match, units = searched(samples, 80, epsilon, member), np.flatnonzero(member)
     target = 3
-    members = units[measure.minimal_match(match, target, generator.permutation(len(units)))]
+    members = units[removal.minimal_match(match, target, generator.permutation(len(units)))]
 
     def of_rest(kept: np.ndarray) -> np.ndarray:
         return kept[maximum_match(gram[np.ix_(kept, kept)], int((kept < 80).sum()), epsilon, RIDGE)]
@@ -242,23 +244,35 @@ def test_all_minimal_matches__says_when_there_may_be_more(monkeypatch: pytest.Mo
     match = Match(*regressions(copies(6), 6, RIDGE), 6, 0.1)
 
     def search(most: int) -> tuple[int, bool]:
-        matches, capped = measure.all_minimal_matches(match, 0, [], most, np.random.default_rng(0))
+        matches, capped = removal.all_minimal_matches(match, 0, [], most, np.random.default_rng(0))
         assert all(members[0] and members.sum() == 2 for members in matches)
         return len(matches), capped
 
     assert search(20) == (6, False)
     assert search(4) == (4, True)
-    monkeypatch.setattr(measure, "NODES", 3)
+    monkeypatch.setattr(removal, "NODES", 3)
     assert search(20) == (3, True)
+
+
+@pytest.mark.parametrize(("narrow", "searches"), [(12, 5), (24, 5), (6, 0), (10, 2)])
+def test_all_minimal_matches__searches_less_in_wider_matches(
+    monkeypatch: pytest.MonkeyPatch, narrow: int, searches: int
+) -> None:
+    """12 units; a search takes the cube of their number."""
+    monkeypatch.setattr(removal, "NODES", 5)
+    monkeypatch.setattr(removal, "NARROW", narrow)
+    match = Match(*regressions(copies(6), 6, RIDGE), 6, 0.1)
+    matches, capped = removal.all_minimal_matches(match, 0, [], 20, np.random.default_rng(0))
+    assert (len(matches), capped) == (searches, True)
 
 
 def test_all_minimal_matches__reuse_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     match = Match(*regressions(copies(6), 6, RIDGE), 6, 0.1)
     known = [np.isin(np.arange(12), [0, partner]) for partner in range(6, 12)]
     searches = []
-    search = measure.minimal_match
-    monkeypatch.setattr(measure, "minimal_match", lambda *arguments: searches.append(1) or search(*arguments))
-    matches, capped = measure.all_minimal_matches(match, 0, known * 2, 20, np.random.default_rng(0))
+    search = removal.minimal_match
+    monkeypatch.setattr(removal, "minimal_match", lambda *arguments: searches.append(1) or search(*arguments))
+    matches, capped = removal.all_minimal_matches(match, 0, known * 2, 20, np.random.default_rng(0))
     assert (len(matches), capped, len(searches)) == (6, False, 1)  # the last finds that there is no other
 
 
@@ -281,8 +295,8 @@ def test_minimal_matches__of_an_empty_match_are_none() -> None:
 def test_minimal_match__at_distance_one_is_the_unit_alone() -> None:
     match = Match(*regressions(np.eye(3), 2, RIDGE), 2, 1 + 2 * RIDGE)
     for target in range(3):
-        np.testing.assert_array_equal(measure.minimal_match(match, target, np.arange(3)), np.arange(3) == target)
-        assert len(measure.all_minimal_matches(match, target, [], 20, np.random.default_rng(0))[0]) == 1
+        np.testing.assert_array_equal(removal.minimal_match(match, target, np.arange(3)), np.arange(3) == target)
+        assert len(removal.all_minimal_matches(match, target, [], 20, np.random.default_rng(0))[0]) == 1
 
 
 @pytest.mark.parametrize("size_a", [0, 1, 3, 5])

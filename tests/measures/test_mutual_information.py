@@ -16,7 +16,7 @@ from convergent.errors import InputError
 from convergent.measures import mutual_information as measure
 from convergent.measures.mutual_information import STATISTICS, mutual_information
 
-PROPERTY = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+PROPERTY = settings(max_examples=8)
 K, BINS = 5, 4
 Pair = tuple[np.ndarray, np.ndarray]
 

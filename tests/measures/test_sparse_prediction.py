@@ -362,3 +362,50 @@ def test_sparse_prediction__codes_are_not_judged_by_an_overfit(pair: Moments, ge
     assert (found["r2_few_ab"][4] > found["r2_ab"][-1]).all()
     assert (found["r2_few_ab"][4] < 0.9 * found["r2_ab"].max("alpha")).all()
     assert found["n_needed_ab"].values.tolist() == [6, 6]
+
+
+def test_sparse_prediction__is_the_same_in_blocks_read_fold_by_fold(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One target a call, the calls run from the last, and moments that are not kept."""
+    moments, calls = pair(*data), []
+    expected = predict(moments)
+
+    def backwards(function: Callable[..., object], items: list[slice], *shared: object) -> list[object]:
+        calls.append(len(items))
+        return [function(item, *shared) for item in items[::-1]][::-1]
+
+    monkeypatch.setattr(measure, "TARGETS", 1)
+    monkeypatch.setattr(measure.held_out, "IN_MEMORY", 0)
+    found = sparse_prediction(moments, alphas=4, smallest=1e-2, run=backwards)
+    xr.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert set(calls) == {3, 5}
+
+
+def test_sparse_prediction__of_wide_layers_repeats_no_fit_and_says_so(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The errors are the jackknife of the folds' errors as they are; nothing else changes."""
+    moments = pair(*data)
+    repeated = predict(moments)
+    monkeypatch.setattr(measure, "WIDEST_REPEATED", 4)
+    found = predict(moments)
+    assert "repeated" in repeated.attrs["standard_error"]
+    assert "too small" in found.attrs["standard_error"]
+    xr.testing.assert_identical(found["summary"], repeated["summary"])
+    x, y = data
+    every = held_out(x, y, lambda known_x, known_y: lasso(known_x, known_y, 0))
+    left = [
+        np.mean(1 - np.delete(every.error, k, axis=0).sum(axis=0) / np.delete(every.total, k, axis=0).sum(axis=0))
+        for k in range(K)
+    ]
+    error = named(found["summary_standard_error"])["r2_least_squares_ab"]
+    assert error == pytest.approx(np.std(left) * np.sqrt(K - 1), rel=1e-6)
+    assert error != pytest.approx(named(repeated["summary_standard_error"])["r2_least_squares_ab"], rel=1e-3)
+
+
+def test_blocks__hold_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "PATH_BYTES", 8 * 10 * 7 * 3)
+    assert measure._blocks(np.zeros((10, 8)), 7) == [slice(0, 3), slice(3, 6), slice(6, 8)]
+    assert measure._blocks(np.zeros((1000, 2)), 7) == [slice(0, 1), slice(1, 2)]
+    assert measure._blocks(np.zeros((0, 2)), 7) == [slice(0, 2)]

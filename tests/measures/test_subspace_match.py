@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from convergent import folds
 from convergent.errors import InputError
+from convergent.measures import peeling
 from convergent.measures import subspace_match as measure
-from convergent.measures.minimal_matches import regressions
-from convergent.measures.subspace_match import critical_epsilons, maximum_match, scaled, subspace_match, unit_gram
+from convergent.measures.peeling import checked_epsilons, critical_epsilons, maximum_match, peel, regressions
+from convergent.measures.subspace_match import scaled, subspace_match, unit_gram
 
-PROPERTY = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+PROPERTY = settings(max_examples=25)
 SEEDS = st.integers(0, 2**31)
 RIDGE = 1e-6
 K = 5
@@ -77,7 +78,7 @@ def test_peel__agrees_with_new_regressions_at_every_step(sizes: tuple[int, int],
     generator = np.random.default_rng(0)
     joint = np.maximum(generator.standard_normal((300, rank)) @ generator.standard_normal((rank, sum(sizes))), 0)
     gram = gram_of(joint)
-    order, farthest = measure.peel(gram, sizes[0], RIDGE)
+    order, farthest = peel(gram, sizes[0], RIDGE)
     assert sorted(order) == list(range(sum(sizes)))
     for step in range(len(order)):
         rest = np.sort(order[step:])
@@ -87,18 +88,17 @@ def test_peel__agrees_with_new_regressions_at_every_step(sizes: tuple[int, int],
 
 
 @pytest.mark.parametrize("ridge", [measure.SMALLEST_RIDGE, *measure.RIDGES])
-def test_rounding__stays_below_its_bound_where_units_are_collinear(ridge: float) -> None:
+def test_checked_epsilons__round_less_than_the_bound_where_units_are_collinear(ridge: float) -> None:
     generator = np.random.default_rng(0)
     joint = generator.standard_normal((300, 20)) @ generator.standard_normal((20, 128))
-    error = measure.rounding(gram_of(joint), 64, ridge)
+    _, error = checked_epsilons(gram_of(joint), 64, ridge)
     assert 0 < error < 1e-15 / ridge
 
 
-def test_rounding__tells_a_wrong_downdate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checked_epsilons__tell_a_wrong_downdate(monkeypatch: pytest.MonkeyPatch) -> None:
     gram = gram_of(*networks(0))
-    peel = measure.peel
-    monkeypatch.setattr(measure, "peel", lambda *given: (peel(*given)[0], peel(*given)[1] + 0.25))
-    assert measure.rounding(gram, 6, RIDGE) == pytest.approx(0.25)
+    monkeypatch.setattr(peeling, "peel", lambda *given: (peel(*given)[0], peel(*given)[1] + 0.25))
+    assert checked_epsilons(gram, 6, RIDGE)[1] == pytest.approx(0.25)
 
 
 @PROPERTY

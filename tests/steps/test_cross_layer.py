@@ -38,6 +38,7 @@ def test_run__writes_one_matrix(tmp_path: Path, layers: dict[str, xr.DataArray])
     found = store.read(paths["output"], "measure")
     assert list(found.layers) == ["/"]
     xr.testing.assert_allclose(found.layers["/"].load(), cross_layer(layers, other))
+    assert (found.layers["/"].attrs["spatial"], found.layers["/"].attrs["n"]) == ("mean", 20)
     assert (found.attributes["snapshot_a"], found.attributes["snapshot_b"]) == ("a", "b")
 
 

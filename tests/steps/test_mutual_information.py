@@ -94,6 +94,14 @@ def test_run__refuses_those_of_another_snapshot(stores: dict[str, Path], kind: s
     assert not stores["output"].exists()
 
 
+def test_run__refuses_edges_cut_in_another_way(stores: dict[str, Path]) -> None:
+    other = stores["edges_b"].with_name("other.zarr")
+    settings = config.MutualInformation(bins=6, samples=1000)
+    edges_step.run(activations=stores["activations_b"], settings=settings, threads=1, output=other)
+    with pytest.raises(InputError, match=r"edges_a\.zarr was cut by .*'bins': 5.* by .*'bins': 6.*; cut both alike"):
+        step.run(permutations=PERMUTATIONS, threads=1, **stores | {"edges_b": other})
+
+
 def test_run__refuses_another_number_of_permutations(stores: dict[str, Path]) -> None:
     with pytest.raises(InputError, match=r"between\.zarr: conv: .* different activations or permutations"):
         step.run(permutations=1, threads=1, **stores)

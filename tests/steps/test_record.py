@@ -45,13 +45,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(
-    made: Path, output: Path, stage: str = "final", dtype: str = "float32", batch: int = 16, layers: Any = "all"
+    made: Path,
+    output: Path,
+    stage: str = "final",
+    dtype: str = "float32",
+    batch: int = 16,
+    layers: Any = "all",
+    autocast: str = "none",
+    positions: Any = "all",
 ) -> list[store.Store]:
     """The stores of activations and of their means."""
     paths = [output / "activations.zarr", output / "pooled.zarr"]
     record.run(
         recipe=RECIPE,
-        settings=config.Recording(dtype, batch),  # type: ignore[arg-type]
+        settings=config.Recording(dtype, batch, "crc32c", autocast, positions),  # type: ignore[arg-type]
         inspected=made / "net.json",
         layers=layers,
         training=made / "net-s3",
@@ -125,11 +132,21 @@ def test_run__stamps_both_stores_with_their_origin(made: Path, tmp_path: Path, s
         "checkpoint_digest": trained["checkpoints"][stage],
         "probe_fingerprint": chosen["probe_fingerprint"],
         "probe_seed": 0,
+        "autocast": "none",
+        "positions": "all",
     }
     for opened in run(made, tmp_path, stage):
         assert expected.items() <= opened.attributes.items()
         of_stage = {"final": trained["held_out_accuracy"]}
         assert opened.attributes.get("held_out_accuracy") == of_stage.get(stage)
+
+
+def test_run__records_the_precision_and_the_sample_of_positions(made: Path, tmp_path: Path) -> None:
+    activations, pooled = run(made, tmp_path, autocast="bfloat16", positions=5)
+    for opened in (activations, pooled):
+        assert {"autocast": "bfloat16", "positions": 5}.items() <= opened.attributes.items()
+    assert dict(activations.layers["conv1.relu"]["activation"].sizes) == {"image": 500, "position": 5, "unit": 3}
+    assert dict(pooled.layers["conv1.relu"]["activation"].sizes) == {"image": 500, "unit": 3}
 
 
 @pytest.mark.parametrize("changed", ["pixel", "label"])

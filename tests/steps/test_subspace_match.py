@@ -1,6 +1,5 @@
 """The steps subspace_match and subspace_match_sampled: the layers of the stores of one pair, and no other's."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,36 +16,12 @@ from convergent.steps import subspace_match_sampled as sampled_step
 
 SETTINGS = config.SubspaceMatch(True, "exclude", 1e-5, (0.2, 0.9), 0.9, 3, 2, 5)
 SAMPLED = config.SubspaceMatchSampled(15, 3, (0.4, 0.6), 1)
-Layer = Callable[..., xr.DataArray]
 
 
 @pytest.fixture
-def layers(layer: Layer, generator: np.random.Generator) -> list[dict[str, xr.DataArray]]:
-    """Two networks with a convolutional layer and a fully connected one."""
-    seen = generator.standard_normal((20, 2, 2, 4))
-    both = (np.maximum(seen + 0.5 * generator.standard_normal((20, 2, 2, 4)), 0) for _ in range(2))
-    return [{"conv": layer(conv), "fc": layer(conv.reshape(20, -1)[:, :6])} for conv in both]
-
-
-@pytest.fixture
-def stores(layers: list[dict[str, xr.DataArray]], tmp_path: Path) -> dict[str, Path]:
-    """What the steps before write."""
-    paths = {name: tmp_path / f"{name}.zarr" for name in ("a", "b", "between", "output")}
-    snapshot = {"probe_fingerprint": "f", "data": "digits"}
-    for name, network in zip("ab", layers, strict=True):
-        attributes = snapshot | {"snapshot": f"net-{name}", "checkpoint_digest": f"digest {name}"}
-        within = {layer: moments.within(x) for layer, x in network.items()}
-        store.save(within, paths[name], "moments_within", attributes)
-        recorded = {layer: x.compute().to_dataset(name="activation") for layer, x in network.items()}
-        store.save(recorded, tmp_path / f"activations_{name}.zarr", "activations", attributes)
-    between = {layer: moments.between(x, layers[1][layer]) for layer, x in layers[0].items()}
-    pair = {
-        f"{key}_{side}": value.format(side)
-        for side in "ab"
-        for key, value in (("snapshot", "net-{}"), ("checkpoint_digest", "digest {}"))
-    }
-    store.save(between, paths["between"], "moments_between", snapshot | pair)
-    return paths
+def inputs(stores: dict[str, Path]) -> dict[str, Path]:
+    """The stores that the step subspace_match reads, and the one that it writes."""
+    return {name: stores[name] for name in ("a", "b", "between", "output")}
 
 
 def run_sampled(stores: dict[str, Path], a: str = "activations_a", b: str = "activations_b") -> None:
@@ -62,9 +37,9 @@ def check_root(attributes: dict[str, object], settings: object) -> None:
     assert all(f'"{name}":' in str(attributes["parameters"]) for name in asdict(settings))  # type: ignore[call-overload]
 
 
-def test_run__measures_each_layer_as_set(stores: dict[str, Path], layers: list[dict[str, xr.DataArray]]) -> None:
-    step.run(settings=SETTINGS, **stores)
-    found = store.read(stores["output"], "measure")
+def test_run__measures_each_layer_as_set(inputs: dict[str, Path], layers: list[dict[str, xr.DataArray]]) -> None:
+    step.run(settings=SETTINGS, **inputs)
+    found = store.read(inputs["output"], "measure")
     check_root(found.attributes, SETTINGS)
     for name, (a, b) in {name: [network[name] for network in layers] for name in ("conv", "fc")}.items():
         joined = folds.joined(moments.within(a), moments.within(b), moments.between(a, b))
@@ -77,10 +52,10 @@ def test_run__measures_each_layer_as_set(stores: dict[str, Path], layers: list[d
         assert measured.attrs["n"] == (80 if name == "conv" else 20)
 
 
-def test_run__stores_a_layer_without_a_match(stores: dict[str, Path]) -> None:
+def test_run__stores_a_layer_without_a_match(inputs: dict[str, Path]) -> None:
     nothing = config.SubspaceMatch(True, "exclude", 1e-5, (0.2,), 0.01, 3, 2, 5)
-    step.run(settings=nothing, **stores)
-    assert store.read(stores["output"], "measure").layers["conv"].sizes["start"] == 0
+    step.run(settings=nothing, **inputs)
+    assert store.read(inputs["output"], "measure").layers["conv"].sizes["start"] == 0
 
 
 def test_run_sampled__measures_each_layer_as_set(

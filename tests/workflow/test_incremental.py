@@ -59,6 +59,7 @@ BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure sim
 }
 PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled"}
 SPARSE = {"sparse_prediction", "clustering"}
+PLAN = ("jobs", "memory", "shapes", "stores", "table", "times")
 # The rules that a change of meaning of each module reaches by itself.
 MODULES: dict[str, set[str]] = {
     "training": {"train"},
@@ -70,6 +71,13 @@ MODULES: dict[str, set[str]] = {
     "folds": (PASSES | {"rdm", "edges", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
     "moments": PASSES - {"statistics"},
     "tiles": PASSES - {"statistics"},
+    "device": PASSES - {"statistics"},
+    "information": {"mutual_information"},
+    "shards": {"record"},
+    "rounding": {"record"},
+    "measures/nets": {"clustering", "subspace_match", "subspace_match_sampled"},
+    **{f"measures/{name}": {"subspace_match", "subspace_match_sampled"} for name in ("peeling", "removal")},
+    "measures/proximal_gradient": {"sparse_prediction"},
     "histograms": {"statistics"},
     "bins": {"edges", "mutual_information"},
     "joint_histograms": {"mutual_information"},
@@ -102,6 +110,7 @@ MODULES: dict[str, set[str]] = {
         name: set()
         for name in ("__main__", "schema", "config", "provenance", "errors", "store", "steps/inspect", "activations")
     },
+    **{name: set() for name in ("damage", "replacement", "steps/plan", *(f"plan/{part}" for part in PLAN))},
 }
 
 
@@ -202,6 +211,9 @@ SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
     ({"moments": {"permutations": 2}}, {"between", "mutual_information"}),
     ({"recording": {"dtype": "float32"}}, {"record"}),
     ({"recording": {"batch": 7}}, {"record"}),
+    ({"recording": {"codec": "zstd"}}, {"record"}),
+    ({"recording": {"positions": 4}}, {"record"}),
+    ({"recording": {"autocast": "bfloat16"}}, {"record"}),
     ({"probe": {"images": 40, "folds": 4, "seed": 0}}, {"probe"}),
     ({"layers": {"small": ["conv2.relu", "fc1.relu"]}}, {"record"}),
 ]

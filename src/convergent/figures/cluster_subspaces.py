@@ -27,9 +27,9 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     for row, (opened, colour, name) in zip(axes, rows, strict=True):
         for axis, layer in zip(row, layers, strict=True):
             _points(axis, opened, layer, colour)
-        row[0].set_ylabel(f"{name}\nheld-out R² from all")
+        row[0].set_ylabel(f"{name}\nheld-out R², all units")
     for axis in axes[-1]:
-        axis.set_xlabel("held-out R² from the best")
+        axis.set_xlabel("held-out R², best single unit")
     figure.legend(handles=_legend(rows), loc="outside lower center", ncols=6, fontsize=7)
     return figure
 
@@ -37,7 +37,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
 def _points(axis: Axes, opened: Sequence[Store], layer: str, colour: str) -> None:
     axis.axline((0, 0), slope=1, color="black", linewidth=0.5, zorder=0)
     series: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("_permuted", {"color": style.PERMUTED, "zorder": 1}),
+        ("_permuted_labels", {"color": style.PERMUTED, "zorder": 1}),
         ("", {"color": colour, "alpha": 0.6, "zorder": 2}),
     )
     for store in opened:

@@ -20,7 +20,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         for line in by_depth.lines(trained, untrained.get("rsa", [])):
             by_depth.draw(axis, line, statistic)
         by_depth.name_layers(axis, layers)
-        axis.set_title(name)
+        axis.set_title(f"all pairs: {name}")
         axis.set_ylim(min(-0.02, axis.get_ylim()[0]), 1.02)
     below.axes[0].set_ylabel("Spearman's ρ of the images'\ndissimilarities in A and B")
     below.legend(*below.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7)

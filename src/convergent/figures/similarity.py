@@ -21,7 +21,10 @@ OTHERS = {
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """Mean over pairs, error bars: standard error over seeds; every index is 1 for layers that are equal."""
+    """Mean over pairs, error bars: standard error over seeds; every index is 1 for layers that are equal.
+
+    Colours are the same everywhere; shapes tell the kinds of CKA on the left alone.
+    """
     trained = stores["similarity"]
     lines = by_depth.lines(trained, untrained.get("similarity", []))
     layers = list(trained[0].layers)
@@ -39,7 +42,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         axis = figure.add_subplot(grid[place // 3, 1 + place % 3], sharex=pooled, sharey=pooled)
         transform = np.cos if statistic.endswith("angle") else np.asarray
         for line in lines:
-            by_depth.draw(axis, line, statistic, transform=transform, look={"markersize": 3})
+            by_depth.draw(axis, line, statistic, transform=transform, look={"marker": ".", "markersize": 5})
         axis.set_title(title, fontsize=7)
         axis.tick_params(labelleft=place % 3 == 0, labelbottom=place >= 3, labelsize=6)
     pooled.set_xticks(np.arange(len(layers)), layers)

@@ -10,6 +10,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from convergent.figures import style
 from convergent.store import Store
 
+LEFT = 5.0  # how many times smaller than all penalties the place of 0 is
+BREAK = LEFT**0.5
+
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     """Means over units, a line for each pair and direction; crosses: α = 0, least squares; dotted: no prediction."""
@@ -18,7 +21,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     figure, axes = style.panels(layers, 2, sharex="col")
     for upper, lower, layer in zip(*axes, layers, strict=True):
         # α = 0 has a place of its own, left of all that any pair has.
-        zero = min(float(store.layers[layer]["alpha"][-2]) for store in (*trained, *null)) / 5
+        zero = min(float(store.layers[layer]["alpha"][-2]) for store in (*trained, *null)) / LEFT
         for opened, colour, name in (
             (null, style.UNTRAINED, "untrained"),
             (trained, style.TRAINED, style.stage(trained[0])),
@@ -31,6 +34,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         upper.axhline(0.5, color="black", linewidth=0.6, linestyle=":")
         upper.set_ylim(0, max(0.6, upper.get_ylim()[1]))
         _penalties(lower, zero)
+        for axis in (upper, lower):
+            _break(axis, zero)
     axes[0][0].set_ylabel("held-out loss, ½·MSE")
     axes[1][0].set_ylabel("predictors used")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
@@ -66,6 +71,14 @@ def _penalties(axis: Axes, zero: float) -> None:
     )
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel("penalty α")
+
+
+def _break(axis: Axes, zero: float) -> None:
+    """A gap in the axis between 0 and the logarithms, which have none."""
+    ends = zero * BREAK * np.array([0.8, 1.25])
+    place: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "clip_on": False, "zorder": 3}
+    axis.plot(ends, [0, 0], color="white", linewidth=2, solid_capstyle="butt", **place)
+    axis.plot(ends, [0, 0], color="black", linestyle="none", marker=[(-1, -2), (1, 2)], markersize=6, **place)
 
 
 def _mean_over_units(values: np.ndarray) -> np.ndarray:

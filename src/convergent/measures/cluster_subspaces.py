@@ -2,31 +2,102 @@
 
 Held-out R² of each unit, by folds, from least squares on the units of the other network in its cluster, and on the one
 of them of highest |r|. A high R² from all where that from the best is low: the subspace is shared, the basis is not
-(Li et al. 2016, arXiv 1511.07543, section 4). Units of clusters of one network alone have neither.
+(Li et al. 2016, arXiv 1511.07543, section 4). Units of clusters of one network alone have neither. Nothing outside a
+cluster matters, so that of wide layers only the moments of a few clusters at a time are split into folds.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
 import numpy as np
+import xarray as xr
 
 from convergent import folds
-from convergent.folds import Array
+from convergent.folds import Array, Pair
 from convergent.measures import held_out
 from convergent.measures.forward_selection import select
 from convergent.measures.held_out import Fit, Split
 from convergent.measures.least_squares import least_squares
 
+Labels = tuple[np.ndarray, np.ndarray]  # the cluster of each unit of A and of B; −1: none
+UNITS = 128  # of both networks: clusters are taken together up to so many
 
-def errors(split: list[Split], label_a: np.ndarray, label_b: np.ndarray) -> tuple[Array, Array]:
+
+@dataclass(frozen=True)
+class Group:
+    """Some clusters of both networks.
+
+    Attributes
+    ----------
+    places : of their units of A, then of B, among all units of A, then of B
+    labels : the cluster of each
+    parts : moments of these units in each fold
+    """
+
+    places: np.ndarray
+    labels: Labels
+    parts: Sequence[Pair]
+
+    @property
+    def split(self) -> list[Split]:
+        """Each fold with all the others."""
+        whole = reduce(_together, self.parts)
+        return [(folds.rest_of(whole, part), part) for part in self.parts]
+
+    @property
+    def fits(self) -> tuple[Fit, Fit]:
+        """Of units of A from those of B, and back."""
+        label_a, label_b = self.labels
+        return (
+            lambda within, between: coefficients(within, between, label_b, label_a),
+            lambda within, between: coefficients(within, between, label_a, label_b),
+        )
+
+
+def groups(moments: xr.Dataset, labels: Sequence[Labels], replicate: int | None = None) -> list[list[Group]]:
+    """The moments within clusters, for each of several labellings, read once.
+
+    Parameters
+    ----------
+    moments : of the pair
+    labels : of all units
+    replicate : whose permuted comoment stands in for that of A and B
+    """
+    size_a = moments.sizes["unit_a"]
+    chosen = [list(_chosen(*one)) for one in labels]
+    parts: list[list[list[Pair]]] = [[[] for _ in of_labels] for of_labels in chosen]
+    for index in range(moments.sizes["fold"]):
+        fold = folds.fold(moments, index, replicate)
+        for of_labels, found in zip(chosen, parts, strict=True):
+            for units, part in zip(of_labels, found, strict=True):
+                part.append(_among(fold, *units))
+    return [
+        [
+            Group(np.concatenate([a, size_a + b]), (label_a[a], label_b[b]), part)
+            for (a, b), part in zip(of_labels, found, strict=True)
+        ]
+        for (label_a, label_b), of_labels, found in zip(labels, chosen, parts, strict=True)
+    ]
+
+
+def errors(of_labels: Sequence[Group], size: int, count: int) -> tuple[Array, Array]:
     """Squared error of every held-out fold, of all and of the best: [fold, 2, unit]; and total squares, [fold, unit].
 
     Parameters
     ----------
-    split : from `held_out.splits`
-    label_a, label_b : cluster of each unit; −1: none. Units of the result are those of A, then of B.
+    of_labels : one item of `groups`
+    size, count : units of both networks, and folds; NaN where nothing predicts a unit
     """
-    turned, (fit_a, fit_b) = held_out.exchanged(split), _fits(label_a, label_b)
-    of_a = held_out.errors(turned, fit_a), held_out.total_squares(turned)
-    of_b = held_out.errors(split, fit_b), held_out.total_squares(split)
-    return _joined(of_a, of_b, label_a, label_b)
+    squared, total = np.full((count, 2, size), np.nan), np.full((count, size), np.nan)
+    for group in of_labels:
+        split = group.split
+        turned, (fit_a, fit_b) = held_out.exchanged(split), group.fits
+        squared[:, :, group.places] = np.concatenate(
+            [held_out.errors(turned, fit_a), held_out.errors(split, fit_b)], axis=2
+        )
+        total[:, group.places] = np.hstack([held_out.total_squares(turned), held_out.total_squares(split)])
+    return squared, total
 
 
 def coefficients(within: Array, between: Array, of_predictor: np.ndarray, of_target: np.ndarray) -> Array:
@@ -58,28 +129,48 @@ def mean_r2(squared: Array, total: Array) -> Array:
     return r2(squared[:, :, predicted], total[:, predicted]).mean(axis=1) if predicted.any() else np.full(2, np.nan)
 
 
-def standard_error(split: list[Split], label_a: np.ndarray, label_b: np.ndarray) -> Array:
-    """Of `mean_r2` over images, the clusters as they are: [2]."""
-    fit_a, fit_b = _fits(label_a, label_b)
-    sides = zip(
-        held_out.errors_left_out(held_out.exchanged(split), fit_a), held_out.errors_left_out(split, fit_b), strict=True
+def standard_error(of_labels: Sequence[Group], size: int, count: int) -> Array:
+    """Of `mean_r2` over images, the clusters as they are: [2]; parameters as of `errors`."""
+    squared = np.full((count, count - 1, 2, size), np.nan)
+    total = np.full((count, count - 1, size), np.nan)
+    for group in of_labels:
+        split = group.split
+        fit_a, fit_b = group.fits
+        sides = zip(
+            held_out.errors_left_out(held_out.exchanged(split), fit_a),
+            held_out.errors_left_out(split, fit_b),
+            strict=True,
+        )
+        for out, (of_a, of_b) in enumerate(sides):
+            squared[out][:, :, group.places] = np.concatenate([of_a[0], of_b[0]], axis=2)
+            total[out][:, group.places] = np.hstack([of_a[1], of_b[1]])
+    return folds.standard_error(mean_r2(*left_out) for left_out in zip(squared, total, strict=True))
+
+
+def _chosen(label_a: np.ndarray, label_b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Units of A and of B of the clusters of both networks, some clusters at a time."""
+    both = np.intersect1d(label_a[label_a >= 0], label_b)
+    sizes = [(label_a == cluster).sum() + (label_b == cluster).sum() for cluster in both]
+    number = (np.cumsum(sizes) - 1) // UNITS
+    for one in np.unique(number):
+        clusters = both[number == one]
+        yield np.flatnonzero(np.isin(label_a, clusters)), np.flatnonzero(np.isin(label_b, clusters))
+
+
+def _among(pair: Pair, units_a: np.ndarray, units_b: np.ndarray) -> Pair:
+    """The moments of some units alone."""
+    return Pair(
+        *(
+            folds.Moments(m.n, m.mean_a[p], m.mean_b[q], m.comoment[np.ix_(p, q)])
+            for m, p, q in (
+                (pair.a, units_a, units_a),
+                (pair.b, units_b, units_b),
+                (pair.ab, units_a, units_b),
+            )
+        )
     )
-    return folds.standard_error(mean_r2(*_joined(of_a, of_b, label_a, label_b)) for of_a, of_b in sides)
 
 
-def _fits(label_a: np.ndarray, label_b: np.ndarray) -> tuple[Fit, Fit]:
-    """Of units of A from those of B, and back."""
-    return (
-        lambda within, between: coefficients(within, between, label_b, label_a),
-        lambda within, between: coefficients(within, between, label_a, label_b),
-    )
-
-
-def _joined(
-    of_a: tuple[Array, Array], of_b: tuple[Array, Array], label_a: np.ndarray, label_b: np.ndarray
-) -> tuple[Array, Array]:
-    """Squared errors and total squares of the units of A, then of B; NaN for units that nothing predicts."""
-    alone = ~np.concatenate([np.isin(label_a, label_b), np.isin(label_b, label_a)])
-    squared = np.concatenate([of_a[0], of_b[0]], axis=2)
-    squared[:, :, alone | (np.concatenate([label_a, label_b]) < 0)] = np.nan
-    return squared, np.concatenate([of_a[1], of_b[1]], axis=1)
+def _together(p: Pair, q: Pair) -> Pair:
+    """Two disjoint sets of samples together."""
+    return Pair(folds.merge(p.a, q.a), folds.merge(p.b, q.b), folds.merge(p.ab, q.ab))

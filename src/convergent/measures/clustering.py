@@ -17,8 +17,9 @@ from sklearn.metrics import adjusted_rand_score
 from convergent import folds
 from convergent.errors import InputError, at_least
 from convergent.folds import Array
-from convergent.measures import cluster_subspaces, held_out, spectral
+from convergent.measures import cluster_subspaces, spectral
 from convergent.measures.dendrogram import dendrogram
+from convergent.measures.nets import NET_A, NET_B, net_of_units
 from convergent.measures.summary import summary
 
 STATISTICS = (
@@ -33,7 +34,6 @@ STATISTICS = (
     "mean_r2_clusters",
     "mean_best_r2_clusters",
 )
-NET_A, NET_B = 0, 1
 VARIANTS = {"normalised": spectral.normalised, "li2016": spectral.li2016}
 # affinity, clusters, k-means seeds, sampled units → labels[seed, unit]: `nystroem.normalised`
 Approximate = Callable[[Array, int, np.ndarray, int], np.ndarray]
@@ -70,7 +70,7 @@ def clustering(
     ``label_a[unit_a]``, ``label_b[unit_b]`` (spectral; −1: dead or isolated); for each ``cluster`` ``size_a``,
     ``size_b`` and mean r ``r_within_a``, ``r_within_b``, ``r_between``; means over its units of A (and of B)
     ``best_r_a``, r with the best unit of B in it, ``r2_a_from_b`` and ``best_r2_a_from_b``, held-out R² from all units
-    of B in it and from the best one, each also ``…_permuted[repeat, cluster]`` for permuted labels; the variables of
+    of B in it and from the best one, each also ``…_permuted_labels[repeat, cluster]``; the variables of
     `dendrogram`; the summary with the nulls ``permuted_labels`` and ``permuted`` (the images of B permuted, the
     units clustered anew), where ``stability`` is the mean adjusted Rand index between k-means starts. Clusters are
     found on all images, so that their held-out R² is a little too high, and ``permuted`` by as much; the attributes
@@ -82,9 +82,10 @@ def clustering(
     """
     at_least(2, repeats=repeats)
     generator = np.random.default_rng(0) if generator is None else generator
-    whole, split = folds.total(moments), held_out.splits(moments)
-    joint = joint_correlation(whole)
-    net = np.repeat([NET_A, NET_B], [len(whole.live_a), len(whole.live_b)])
+    whole = folds.total(moments)
+    joint, live_a, live_b = joint_correlation(whole), whole.live_a, whole.live_b
+    del whole
+    net = net_of_units(len(live_a), len(live_b))
     seeds = generator.integers(2**31, size=repeats)
 
     def labelled(joint: Array, seeds: np.ndarray) -> np.ndarray:
@@ -101,9 +102,9 @@ def clustering(
     label = labels[0]
     connected = label >= 0
     permuted = [_permuted(label, generator) for _ in range(repeats)]
-    errors, *errors_permuted = (
-        cluster_subspaces.errors(split, one[net == NET_A], one[net == NET_B]) for one in (label, *permuted)
-    )
+    of_labels = cluster_subspaces.groups(moments, [_by_side(one, net) for one in (label, *permuted)])
+    size, count = len(net), moments.sizes["fold"]
+    errors, *errors_permuted = (cluster_subspaces.errors(one, size, count) for one in of_labels)
     null = np.mean([_summarise(joint, *one, net) for one in zip(permuted, errors_permuted, strict=True)], axis=0)
     null[[name.startswith("n_") for name in STATISTICS]] = np.nan  # the same by construction
     null_images = np.mean(
@@ -114,7 +115,7 @@ def clustering(
         axis=0,
     )
     error = np.full(len(STATISTICS), np.nan)
-    error[-2:] = cluster_subspaces.standard_error(split, label[net == NET_A], label[net == NET_B])
+    error[-2:] = cluster_subspaces.standard_error(of_labels[0], size, count)
     value = _summarise(joint, label, errors, net)
     value[STATISTICS.index("stability")] = _stability(labels[:, connected])
     r2, *r2_permuted = (
@@ -128,13 +129,14 @@ def clustering(
             _shared(r2, np.stack(r2_permuted)),
             dendrogram(
                 coefficient.sel(unit_a=moments["unit_a"].values, unit_b=moments["unit_b"].values),
-                whole.live_a,
-                whole.live_b,
+                live_a,
+                live_b,
             ),
         ]
     )
     text = {"long_name": "spectral cluster; −1: dead or isolated"}
-    result["label_a"], result["label_b"] = ("unit_a", label[net == NET_A], text), ("unit_b", label[net == NET_B], text)
+    label_a, label_b = _by_side(label, net)
+    result["label_a"], result["label_b"] = ("unit_a", label_a, text), ("unit_b", label_b, text)
     result = result.assign_coords(unit_a=moments["unit_a"].values, unit_b=moments["unit_b"].values)
     return result.assign_attrs(variant=variant, method="exact" if connected.sum() <= widest_exact else "nystroem")
 
@@ -143,6 +145,11 @@ def joint_correlation(pair: folds.Pair) -> Array:
     """[[R_a, R_ab], [R_abᵀ, R_b]] over the units of A, then of B; NaN where a unit is dead."""
     r = folds.correlation(pair)
     return np.block([[folds.correlation_within(pair.a), r], [r.T, folds.correlation_within(pair.b)]])
+
+
+def _by_side(label: np.ndarray, net: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of the units of A, and of B."""
+    return label[net == NET_A], label[net == NET_B]
 
 
 def _clusters_asked(graph: Array, asked: float) -> int:
@@ -202,7 +209,7 @@ def _shared(r2: Array, permuted: Array) -> xr.Dataset:
                 f"mean held-out R² of its units of {side.upper()} from {text}",
             )
             variables[name] = xr.Variable("cluster", r2[i, j], {"long_name": long_name})
-            variables[f"{name}_permuted"] = xr.Variable(
+            variables[f"{name}_permuted_labels"] = xr.Variable(
                 ("repeat", "cluster"), permuted[:, i, j], {"long_name": f"{long_name}, labels permuted"}
             )
     return xr.Dataset(variables)
@@ -235,7 +242,8 @@ def _of_permuted_images(
     """The summary where A and B see other images: clustered anew, so that what clusters owe to chance is in it."""
     joint = joint_correlation(folds.total(moments, replicate))
     label = labelled(joint)
-    errors = cluster_subspaces.errors(held_out.splits(moments, replicate), label[net == NET_A], label[net == NET_B])
+    (groups,) = cluster_subspaces.groups(moments, [_by_side(label, net)], replicate)
+    errors = cluster_subspaces.errors(groups, len(net), moments.sizes["fold"])
     null = _summarise(joint, label, errors, net)
     null[:2] = np.nan  # live units are the same
     return null

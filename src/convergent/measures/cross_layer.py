@@ -39,7 +39,8 @@ def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.Data
     -------
     ``cka[layer_a, layer_b]``, 0–1, ``cka_debiased``, −1–1, their ``…_standard_error`` (jackknife over folds of images)
     and ``cka_permuted``, the mean of ``cka`` over all permutations of the images; NaN where a layer is dead; and the
-    summary with the coordinate ``definition[statistic]`` and the null ``permuted``
+    summary with the coordinate ``definition[statistic]`` and the null ``permuted``; the attributes ``spatial``, for
+    rows are means over positions, and ``n``, how many
 
     Raises
     ------
@@ -92,7 +93,7 @@ def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.Data
         layer_a=np.array(names[0], dtype=text),
         layer_b=np.array(names[1], dtype=text),
         definition=("statistic", np.array(list(DEFINITIONS.values()), dtype=text)),
-    )
+    ).assign_attrs(spatial="mean", n=first.sizes["image"])
 
 
 def summarise(debiased: Array, layers_a: Sequence[str], layers_b: Sequence[str]) -> tuple[Array, Array]:

@@ -7,9 +7,9 @@ one unit of each net is forced by those zeros: not a finding. Source: Li et al. 
 import numpy as np
 import xarray as xr
 from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 
 from convergent.folds import Array
+from convergent.measures import nets
 
 
 def dendrogram(coefficient: xr.DataArray, live_a: np.ndarray, live_b: np.ndarray) -> xr.Dataset:
@@ -31,7 +31,7 @@ def dendrogram(coefficient: xr.DataArray, live_a: np.ndarray, live_b: np.ndarray
     return xr.Dataset(
         {
             "linkage": (("merge", "column"), merges, {"long_name": "linkage matrix of SciPy, average linkage"}),
-            "leaf_net": ("leaf", np.repeat([0, 1], weights.shape), {"long_name": "0: unit of A, 1: unit of B"}),
+            "leaf_net": ("leaf", nets.net_of_units(*weights.shape), {"long_name": nets.MEANING}),
             "leaf_unit": ("leaf", unit, {"long_name": "unit"}),
             "leaf_order": ("leaf", order, {"long_name": "leaves from left to right"}),
         },
@@ -42,8 +42,11 @@ def dendrogram(coefficient: xr.DataArray, live_a: np.ndarray, live_b: np.ndarray
 def tree(weights: Array) -> Array:
     """SciPy's linkage matrix of the units of A, then B, by average linkage on sparse weights [unit_a, unit_b]."""
     a, b = weights.shape
-    joint = np.zeros((a + b, a + b))
-    joint[:a, a:], joint[a:, :a] = np.abs(weights), np.abs(weights).T
-    distance = joint.max() - joint
-    np.fill_diagonal(distance, 0.0)
-    return np.asarray(linkage(squareform(distance, checks=False), "average"))
+    size = np.abs(weights)
+    largest = size.max(initial=0.0)
+    # The distances of each unit from all after it, as SciPy wants them: within a network all are the largest.
+    condensed = np.full((a + b) * (a + b - 1) // 2, largest)
+    for unit in range(a):
+        stop = (unit + 1) * (2 * (a + b) - unit - 2) // 2
+        condensed[stop - b : stop] -= size[unit]
+    return np.asarray(linkage(condensed, "average"))

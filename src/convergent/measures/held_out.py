@@ -6,8 +6,9 @@ C are the comoments and n the samples of the held-out fold, δ its means minus t
 Units of B are predicted from units of A; exchange the pairs for the other direction.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,18 +19,52 @@ from convergent.folds import Array, Moments, Pair
 # correlations within the predictors and with the targets → coefficients [..., target, predictor], standardised
 Fit = Callable[[Array, Array], Array]
 Split = tuple[Pair, Pair]  # the training folds together, and the held-out fold
+# the training folds, and held-out folds → squared error of each of these, [part, ..., target]
+Score = Callable[[Pair, Sequence[Pair]], Array]
+Map = Callable[..., list[Any]]  # as `engine.map`: function, items, what all calls share → results
+
+EVERY = slice(None)
+IN_MEMORY = 64 * 2**20  # moments of a pair up to this size are split once
 
 
-def splits(moments: xr.Dataset, replicate: int | None = None) -> list[Split]:
+@dataclass(frozen=True)
+class Splits(Sequence[Split]):
+    """Each fold with all the others, made when asked for: what is held does not grow with the folds."""
+
+    moments: xr.Dataset
+    whole: Pair
+    replicate: int | None
+    turned: bool = False
+
+    def __len__(self) -> int:
+        return int(self.moments.sizes["fold"])
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index >= len(self):
+            raise IndexError(index)
+        part = folds.fold(self.moments, index, self.replicate)
+        training = folds.rest_of(self.whole, part)
+        return (training.exchanged, part.exchanged) if self.turned else (training, part)
+
+
+def splits(moments: xr.Dataset, replicate: int | None = None) -> Sequence[Split]:
     """Each fold with all the others; `replicate`: the permuted comoment stands in for that of A and B."""
-    if replicate is not None:
-        moments = moments.assign(comoment=moments["comoment_permuted"].isel(replicate=replicate))
-    return list(folds.leave_one_out(moments, folds.total(moments)))
+    every = Splits(moments, folds.total(moments, replicate), replicate)
+    return list(every) if moments.nbytes <= IN_MEMORY else every
 
 
-def exchanged(split: Sequence[Split]) -> list[Split]:
+def exchanged(split: Sequence[Split]) -> Sequence[Split]:
     """The same with A and B exchanged."""
+    if isinstance(split, Splits):
+        return replace(split, turned=not split.turned)
     return [(training.exchanged, part.exchanged) for training, part in split]
+
+
+def in_turn(function: Callable[..., Any], items: Iterable[Any], *shared: Any) -> list[Any]:
+    """``[function(item, *shared) for item in items]``: `engine.map` without an engine."""
+    return [function(item, *shared) for item in items]
 
 
 def correlations(pair: Pair) -> tuple[Array, Array]:
@@ -45,11 +80,23 @@ def errors(split: Sequence[Split], fit: Fit) -> Array:
     split : from `splits`
     fit : correlations within the predictors and with the targets → coefficients [..., target, predictor], standardised
     """
-    return np.stack([squared_error(fit(*correlations(training)), training, part) for training, part in split])
+    return scores(split, _score(fit))[0]
+
+
+def scores(split: Sequence[Split], score: Score) -> tuple[Array, Array]:
+    """Squared errors [fold, ..., target] and total squares [fold, target] of every held-out fold, each read once."""
+    found = [(score(training, [part])[0], _squares(training, part)) for training, part in split]
+    squared, total = zip(*found, strict=True)
+    return np.stack(squared), np.stack(total)
 
 
 def errors_left_out(split: Sequence[Split], fit: Fit) -> Iterator[tuple[Array, Array]]:
-    """The same for each fold that is left out altogether, from fits that have not seen it: what the jackknife repeats.
+    """`scores_left_out` of a fit to all targets at once."""
+    return scores_left_out(split, _score(fit))
+
+
+def scores_left_out(split: Sequence[Split], score: Score) -> Iterator[tuple[Array, Array]]:
+    """`scores` for each fold that is left out altogether, from fits that have not seen it: what the jackknife repeats.
 
     Yields
     ------
@@ -57,36 +104,59 @@ def errors_left_out(split: Sequence[Split], fit: Fit) -> Iterator[tuple[Array, A
     folds NaN, since nothing is left to fit on
     """
     if len(split) < 3:
-        yield from [(errors(split, fit)[1:] * np.nan, total_squares(split)[1:])] * len(split)
+        every, squares = scores(split, score)
+        yield from [(every[1:] * np.nan, squares[1:])] * len(split)
         return
     found = {}
-    # Folds j and k share the fit on all folds but them.
-    for j, k in itertools.combinations(range(len(split)), 2):
-        training = folds.rest_of(split[j][0], split[k][1])
-        coefficients = fit(*correlations(training))
-        for out, held in ((k, j), (j, k)):
-            part = split[held][1]
-            found[out, held] = squared_error(coefficients, training, part), total_squares([(training, part)])[0]
+    for j in range(len(split) - 1):
+        without_j, part_j = split[j]
+        # Folds j and k share the fit on all folds but them.
+        for k in range(j + 1, len(split)):
+            part_k = split[k][1]
+            training = folds.rest_of(without_j, part_k)
+            of_j, of_k = score(training, [part_j, part_k])
+            found[k, j] = of_j, _squares(training, part_j)
+            found[j, k] = of_k, _squares(training, part_k)
     for out in range(len(split)):
         squared, total = zip(*(found[out, held] for held in range(len(split)) if held != out), strict=True)
         yield np.stack(squared), np.stack(total)
 
 
-def squared_error(coefficients: Array, training: Pair, part: Pair) -> Array:
-    """Σ (y − prediction)² over a held-out fold, [..., target]; coefficients [..., target, predictor], standardised."""
+def squared_error(coefficients: Array, training: Pair, part: Pair, targets: slice = EVERY) -> Array:
+    """Σ (y − prediction)² over a held-out fold, [..., target].
+
+    Parameters
+    ----------
+    coefficients : [..., target, predictor], standardised
+    training, part : the folds that were fitted, and the one held out
+    targets : those that the coefficients are of
+    """
     scale = _scale(training.a)
-    weights = coefficients * _scale(training.b)[:, None] / np.where(scale > 0, scale, 1.0)
-    cross = np.einsum("...tp,pt->...t", weights, part.ab.comoment)
+    weights = coefficients * _scale(training.b)[targets, None] / np.where(scale > 0, scale, 1.0)
+    cross = np.einsum("...tp,pt->...t", weights, part.ab.comoment[:, targets])
     square = np.einsum("...tp,...tp->...t", weights, weights @ part.a.comoment)
-    shift = part.b.mean_a - training.b.mean_a - weights @ (part.a.mean_a - training.a.mean_a)
-    return np.asarray(np.diag(part.b.comoment) - 2 * cross + square + part.a.n * shift**2)
+    shift = (part.b.mean_a - training.b.mean_a)[targets] - weights @ (part.a.mean_a - training.a.mean_a)
+    return np.asarray(np.diag(part.b.comoment)[targets] - 2 * cross + square + part.a.n * shift**2)
 
 
 def total_squares(split: Sequence[Split]) -> Array:
     """Σ (y − training mean)² over every held-out fold: [fold, target]."""
-    return np.stack(
-        [np.diag(part.b.comoment) + part.b.n * (part.b.mean_a - training.b.mean_a) ** 2 for training, part in split]
-    )
+    return np.stack([_squares(training, part) for training, part in split])
+
+
+def _score(fit: Fit) -> Score:
+    """Squared errors of a fit to all targets at once."""
+
+    def score(training: Pair, parts: Sequence[Pair]) -> Array:
+        coefficients = fit(*correlations(training))
+        return np.stack([squared_error(coefficients, training, part) for part in parts])
+
+    return score
+
+
+def _squares(training: Pair, part: Pair) -> Array:
+    """Σ (y − training mean)² over a held-out fold, [target]."""
+    return np.asarray(np.diag(part.b.comoment) + part.b.n * (part.b.mean_a - training.b.mean_a) ** 2)
 
 
 def _scale(moments: Moments) -> Array:

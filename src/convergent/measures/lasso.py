@@ -4,24 +4,36 @@
 
 R[predictor, predictor] is the correlation within the predictors and r[predictor, target] that with the targets; rows
 and columns of zeros, dead units, get no coefficient. α = 0 is least squares. Optimality is the stopping rule and the
-check: the duality gap, on the scale where predicting nothing costs ½.
+check: the duality gap, on the scale where predicting nothing costs ½. Up to `WIDEST_DESCENT` predictors the solver is
+scikit-learn's coordinate descent, one target at a time; above that, or on a device, `proximal_gradient`.
 """
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from array_api_compat import to_device
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lars_path_gram, lasso_path
 
 from convergent.folds import Array
+from convergent.measures import proximal_gradient
 from convergent.measures.least_squares import least_squares
 
 LARGEST_GAP = 1e-6
 TOLERANCE, MAX_SWEEPS = 5e-7, 5000
+WIDEST_DESCENT = 1024  # predictors
 
 
-def solve(within: Array, between: Array, grid: Array) -> Array:
+def solve(
+    within: Array,
+    between: Array,
+    grid: Array,
+    inverse: Array | None = None,
+    array: Callable[[Array], Any] = np.asarray,
+) -> Array:
     """Exact LASSO path of every target.
 
     Parameters
@@ -29,6 +41,8 @@ def solve(within: Array, between: Array, grid: Array) -> Array:
     within : correlation of the predictors, [predictor, predictor]
     between : correlation of predictors and targets, [predictor, target]
     grid : penalties from large to small; 0 is least squares (the solution of least norm)
+    inverse : pseudo-inverse of `within`, where it is known already
+    array : puts the correlations where they are worked on, ``cupy.asarray`` on a device
 
     Returns
     -------
@@ -40,22 +54,16 @@ def solve(within: Array, between: Array, grid: Array) -> Array:
     """
     size, targets = between.shape
     coefficients = np.zeros((len(grid), targets, size))
-    if size == 0:
+    if size == 0 or targets == 0:
         return coefficients
-    # A square factor with XᵀX = p·R stands in for the samples: the same Gram matrix, the same solution.
-    values, vectors = np.linalg.eigh(within)
-    x = np.asfortranarray(np.sqrt(size * np.maximum(values, 0))[:, None] * vectors.T)
-    y = np.full(size, 1.0)  # any y of squared norm p: only its norm is used
-    gram = np.ascontiguousarray(size * within)
     positive = grid > 0
-    with config_context(skip_parameter_validation=True):  # a quarter of the time of small layers
-        for target in range(targets):
-            r = between[:, target]
-            # A target above its largest |r| is zero by definition, and where r = 0 scikit-learn divides by zero.
-            asked = positive & (grid < np.abs(r).max())
-            if asked.any():
-                coefficients[asked, target] = _path(x, y, gram, size * r, grid[asked])
-    coefficients[~positive] = least_squares(within, between)
+    placed = array(within)
+    if size > WIDEST_DESCENT or not isinstance(placed, np.ndarray):
+        path = proximal_gradient.path(placed, array(np.ascontiguousarray(between)), grid[positive], TOLERANCE)
+        coefficients[positive] = to_device(path, "cpu")
+    else:
+        coefficients[positive] = _descent(within, between, grid[positive])
+    coefficients[~positive] = least_squares(within, between, inverse)
     gaps = duality_gap(within, between, coefficients, grid)
     if (gaps > LARGEST_GAP).any():
         worst = np.unravel_index(gaps.argmax(), gaps.shape)
@@ -82,8 +90,23 @@ def duality_gap(within: Array, between: Array, coefficients: Array, grid: Array)
     return np.asarray(np.where(penalty > 0, primal - dual, violation**2))
 
 
-def _path(x: Array, y: Array, gram: Array, xy: Array, grid: Array) -> Array:
+def _descent(within: Array, between: Array, grid: Array) -> Array:
+    """Paths by scikit-learn, [alpha, target, predictor]."""
+    coefficients = np.zeros((len(grid), *between.T.shape))
+    gram = np.ascontiguousarray(within)
+    with config_context(skip_parameter_validation=True):  # a quarter of the time of small layers
+        for target, r in enumerate(np.ascontiguousarray(between.T)):
+            # A target above its largest |r| is zero by definition, and where r = 0 scikit-learn divides by zero.
+            asked = grid < np.abs(r).max()
+            if asked.any():
+                coefficients[asked, target] = _path(gram, r, grid[asked])
+    return coefficients
+
+
+def _path(gram: Array, xy: Array, grid: Array) -> Array:
     """Path of one target, [alpha, predictor]: coordinate descent, and where that stalls the homotopy of LARS."""
+    # Given its Gram matrix, of x only the shape is used, and of y the norm: one sample stands in for all.
+    x, y = np.zeros((1, len(xy)), order="F"), np.ones(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the duality gap tells, here and for all targets at once
         # One target at a time: a two-dimensional y would be a group LASSO.
@@ -93,5 +116,5 @@ def _path(x: Array, y: Array, gram: Array, xy: Array, grid: Array) -> Array:
         if (gaps <= LARGEST_GAP).all():
             return np.asarray(coefficients.T)
         # Fewer samples than predictors, or nearly collinear ones.
-        knots, _, coefficients = lars_path_gram(xy, gram, n_samples=len(y), alpha_min=grid[-1], method="lasso")
+        knots, _, coefficients = lars_path_gram(xy, gram, n_samples=1, alpha_min=grid[-1], method="lasso")
     return np.stack([np.interp(grid, knots[::-1], c[::-1]) for c in coefficients], axis=1)

@@ -11,7 +11,15 @@ from convergent.folds import Array
 ZERO_EIGENVALUE = 1e-10  # share of the largest eigenvalue of R below which a direction is rounding
 
 
-def least_squares(within: Array, between: Array) -> Array:
-    """Coefficients [target, predictor] from the correlations R and r, here `within` and `between`."""
-    coefficients = (np.linalg.pinv(within, rcond=ZERO_EIGENVALUE, hermitian=True) @ between).T
+def least_squares(within: Array, between: Array, inverse: Array | None = None) -> Array:
+    """Coefficients [target, predictor] from the correlations R and r, here `within` and `between`.
+
+    `inverse`: of R by `pseudo_inverse`, where many blocks of targets share it.
+    """
+    coefficients = ((pseudo_inverse(within) if inverse is None else inverse) @ between).T
     return np.asarray(np.where(np.abs(coefficients) > ZERO_EIGENVALUE, coefficients, 0.0))
+
+
+def pseudo_inverse(within: Array) -> Array:
+    """Of R, [predictor, predictor]."""
+    return np.asarray(np.linalg.pinv(within, rcond=ZERO_EIGENVALUE, hermitian=True))

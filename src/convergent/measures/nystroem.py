@@ -17,6 +17,8 @@ from convergent.folds import Array
 from convergent.measures import spectral
 
 CHUNK = 1024  # units
+SAMPLED = 2048  # units, or one for each cluster: a singular value decomposition takes the cube of them
+STARTS = 2  # of k-means; choosing its first centres takes the cube of the units too
 
 
 class _Embedding(BaseEstimator):  # type: ignore[misc]
@@ -33,8 +35,9 @@ def normalised(affinity: Array, k: int, seeds: np.ndarray, sampled: int) -> np.n
     Parameters
     ----------
     affinity, k, seeds : as there; a seed draws the sample too
-    sampled : units, from k to all but one
+    sampled : units, at most, from k to all but one
     """
+    sampled = min(sampled, max(SAMPLED, k))
     return np.stack([_labels(embedding(affinity, k, seed, sampled), k, seed) for seed in seeds])
 
 
@@ -63,5 +66,5 @@ def _labels(rows: Array, k: int, seed: int) -> np.ndarray:
     reached = np.isfinite(rows).all(axis=1)
     # What is reached may have fewer parts than the graph.
     different = len(np.unique(rows[reached].round(9), axis=0))
-    labels[reached] = spectral.k_means(rows[reached], min(k, different), seed)
+    labels[reached] = spectral.k_means(rows[reached], min(k, different), seed, STARTS)
     return labels

@@ -34,7 +34,9 @@ def normalised(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
     """
     degree = np.sqrt(affinity.sum(axis=1))
     size = len(affinity)
-    _, vectors = eigh(affinity / degree[:, None] / degree[None, :], subset_by_index=[size - k, size - 1])
+    scaled = affinity / degree[:, None]
+    scaled /= degree[None, :]
+    _, vectors = eigh(scaled, subset_by_index=[size - k, size - 1], overwrite_a=True)
     rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.stack([k_means(rows, k, seed) for seed in seeds])
 
@@ -61,9 +63,9 @@ def unnormalised(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
     return np.stack([k_means(vectors, k, seed) for seed in seeds])
 
 
-def k_means(rows: Array, k: int, seed: int) -> np.ndarray:
-    """The best of ten starts: labels[row]."""
-    return np.asarray(KMeans(k, n_init=10, random_state=int(seed)).fit_predict(rows))
+def k_means(rows: Array, k: int, seed: int, starts: int = 10) -> np.ndarray:
+    """The best of some starts: labels[row]."""
+    return np.asarray(KMeans(k, n_init=starts, random_state=int(seed)).fit_predict(rows))
 
 
 def _split(affinity: Array, labels: np.ndarray, limit: float, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@
 all of them, the maximum match, is one too; s(ε) is its share of all units. Peeling gives every ε at once: the unit
 farthest from the other side leaves, again and again, and matches from the least distance up to its own leaving on.
 
-Squared distances are ridge objectives (`minimal_matches`), compared with ε² + 2λ: ε < .01 is not resolved. Activations
+Squared distances are ridge objectives (`peeling`), compared with ε² + 2λ: ε < .01 is not resolved. Activations
 are not centred by default, and a dead unit is one of length 0. Source: Wang et al. 2018 (arXiv 1810.11750).
 """
 
@@ -18,7 +18,8 @@ import xarray as xr
 from convergent import folds
 from convergent.errors import InputError, at_least
 from convergent.folds import Array, Pair
-from convergent.measures.minimal_matches import minimal_matches, regressions
+from convergent.measures.minimal_matches import minimal_matches
+from convergent.measures.peeling import checked_epsilons, critical_epsilons
 from convergent.measures.summary import summary
 
 COUNTS = ("n_units_a", "n_units_b", "n_dead_a", "n_dead_b")
@@ -30,7 +31,6 @@ DEAD = ("unmatched", "matched", "exclude")
 RIDGES = (1e-8, 1e-6, 1e-4)
 # Downdates move squared distances by up to 1e-15/λ, where units are collinear: below this ridge, over 1e-6.
 SMALLEST_RIDGE = 1e-9
-PENDING = 64  # rank-one downdates that are carried out together, as one product
 SHARE = "share of units in the maximum match"
 
 
@@ -106,7 +106,7 @@ def subspace_match(
     gram = unit_gram(whole, centred, whole)
     minimal = _minimal(
         gram,
-        maximum_match(gram, size_a, minimal_epsilon, ridge),
+        np.asarray(found <= minimal_epsilon),  # NaN ≤ ε is False
         units_a,
         units_b,
         {
@@ -158,8 +158,8 @@ def unit_gram(pair: Pair, centred: bool = False, whole: Pair | None = None) -> A
     centred : subtract means first
     whole : moments of all samples, where `pair` holds some of them: a unit without length but for rounding is dead
     """
-    gram, of_whole = _joint_gram(pair, centred), _joint_gram(whole or pair, centred)
-    live = np.diag(gram) > folds.RESOLUTION * np.diag(of_whole)
+    gram = _joint_gram(pair, centred)
+    live = np.diag(gram) > folds.RESOLUTION * _squared_lengths(whole or pair, centred)
     if centred:
         live &= np.concatenate([pair.live_a, pair.live_b])
     return scaled(gram, live)
@@ -168,77 +168,10 @@ def unit_gram(pair: Pair, centred: bool = False, whole: Pair | None = None) -> A
 def scaled(gram: Array, live: np.ndarray) -> Array:
     """A Gram matrix with its live units scaled to length 1, and 0 in the rows of the others."""
     length = np.sqrt(np.where(live, np.diag(gram), np.inf))
-    scaled = gram / length[:, None] / length
+    scaled = gram / length[:, None]
+    scaled /= length
     np.fill_diagonal(scaled, live)
     return scaled
-
-
-def critical_epsilons(gram: Array, size_a: int, ridge: float = 1e-6) -> Array:
-    """The distance ε from which on each unit is in the maximum match, 0–1; NaN for a dead unit.
-
-    Parameters
-    ----------
-    gram : of the units of A, then of B, from `unit_gram`
-    size_a : how many are of A
-    ridge : λ
-    """
-    live, of_live, live_a = _live(gram, size_a)
-    order, farthest = peel(of_live, live_a, ridge)
-    critical = np.full(len(gram), np.nan)
-    critical[live[order]] = np.sqrt(np.maximum(np.minimum.accumulate(farthest) - 2 * ridge, 0))
-    return critical
-
-
-def maximum_match(gram: Array, size_a: int, epsilon: float, ridge: float = 1e-6) -> np.ndarray:
-    """Which units are in the maximum ε-match; arguments as for `critical_epsilons`."""
-    return np.asarray(critical_epsilons(gram, size_a, ridge) <= epsilon)  # NaN ≤ ε is False
-
-
-def peel(gram: Array, size_a: int, ridge: float) -> tuple[np.ndarray, Array]:
-    """Let the unit farthest from the other network leave until none is left.
-
-    Parameters
-    ----------
-    gram, size_a, ridge : as for `critical_epsilons`, without dead units
-
-    Returns
-    -------
-    the units in the order of leaving, and the squared distance of each when it left
-    """
-    state, squared = regressions(gram, size_a, ridge)
-    sides = slice(0, size_a), slice(size_a, len(gram))
-    waiting: tuple[list[Array], list[Array]] = ([], [])
-    order, farthest = np.zeros(len(gram), dtype=np.intp), np.zeros(len(gram))
-    for step in range(len(gram)):
-        order[step] = unit = int(squared.argmax())
-        farthest[step] = squared[unit]
-        side = int(unit >= size_a)
-        # The unit's row of the state, after the deletions that still wait.
-        row = state[unit].copy()
-        if waiting[side]:
-            before = np.stack(waiting[side])
-            row -= before[:, unit] @ before
-        row /= np.sqrt(row[unit])
-        squared[sides[1 - side]] += row[sides[1 - side]] ** 2
-        squared[unit] = -np.inf
-        waiting[side].append(row)
-        if len(waiting[side]) == PENDING:
-            rows = np.stack(waiting[side])
-            state[sides[side]] -= rows[:, sides[side]].T @ rows
-            waiting[side].clear()
-    return order, farthest
-
-
-def rounding(gram: Array, size_a: int, ridge: float) -> float:
-    """How far peeling's largest squared distances are from new regressions, at most, at eight of its steps."""
-    _, of_live, live_a = _live(gram, size_a)
-    order, farthest = peel(of_live, live_a, ridge)
-    errors = []
-    for step in range(0, len(order), -(-len(order) // 8) or 1):
-        rest = np.sort(order[step:])
-        _, squared = regressions(of_live[np.ix_(rest, rest)], int((rest < live_a).sum()), ridge)
-        errors.append(abs(squared.max() - farthest[step]))
-    return float(max(errors, default=np.nan))
 
 
 def similarity(critical: Array, epsilons: Sequence[float] | Array, dead: str = "unmatched") -> Array:
@@ -269,10 +202,9 @@ def _joint_gram(pair: Pair, centred: bool) -> Array:
     return np.block([[a, ab], [ab.T, b]])
 
 
-def _live(gram: Array, size_a: int) -> tuple[np.ndarray, Array, int]:
-    """The live units, their Gram matrix and how many are of A."""
-    live = np.flatnonzero(np.diag(gram) > 0)
-    return live, gram[np.ix_(live, live)], int((live < size_a).sum())
+def _squared_lengths(pair: Pair, centred: bool) -> Array:
+    """The diagonal of `_joint_gram`."""
+    return np.concatenate([np.diag(m.comoment) + (0 if centred else m.n * m.mean_a**2) for m in (pair.a, pair.b)])
 
 
 def _padded(names: Sequence[str], known: Sequence[str], values: Array) -> Array:
@@ -296,8 +228,7 @@ def _curves(found: Array, chance: Array, permuted: Sequence[Array], dead: str) -
 
 def _ridges(gram: Array, size_a: int, dead: str) -> xr.Dataset:
     """How much the curve depends on the ridge, and where rounding decides."""
-    found = [critical_epsilons(gram, size_a, ridge) for ridge in RIDGES]
-    errors = [rounding(gram, size_a, ridge) for ridge in RIDGES]
+    found, errors = zip(*(checked_epsilons(gram, size_a, ridge) for ridge in RIDGES), strict=True)
     return xr.Dataset(
         {
             "curve_ridge": (
@@ -308,7 +239,7 @@ def _ridges(gram: Array, size_a: int, dead: str) -> xr.Dataset:
             "area_ridge": ("ridge", [summarise(one, (), dead)[0] for one in found], {"long_name": "area below it"}),
             "rounding_ridge": (
                 "ridge",
-                errors,
+                list(errors),
                 {"long_name": "rounding error of the largest squared distance, at most, at eight points of peeling"},
             ),
         },

@@ -5,13 +5,14 @@ convolutional layers, images: their standard deviation is the noise of the proto
 Source: Wang et al. 2018 (arXiv 1810.11750), section 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import xarray as xr
 
 from convergent.folds import Array
 from convergent.measures import subspace_match as measure
+from convergent.measures.peeling import critical_epsilons
 from convergent.measures.summary import summary
 
 COUNTS = ("n_samples", "n_draws", "mean_dead_a", "mean_dead_b")
@@ -23,7 +24,7 @@ def statistics(epsilons: Sequence[float]) -> tuple[str, ...]:
 
 
 def subspace_match_sampled(
-    samples: xr.Dataset,
+    samples: Iterable[xr.Dataset],
     *,
     epsilons: Sequence[float] = measure.EPSILONS,
     ridge: float = 1e-6,
@@ -33,7 +34,7 @@ def subspace_match_sampled(
 
     Parameters
     ----------
-    samples : Gram matrices of the draws, from `samples.between`
+    samples : Gram matrices of each draw, from `samples.between`; one is held at a time
     epsilons : distances at which the similarity is reported
     ridge, dead : as in `subspace_match`
 
@@ -41,33 +42,33 @@ def subspace_match_sampled(
     -------
     means over draws ``similarity[epsilon]``, ``curve[distance]`` and ``curve_chance[distance]``, 0–1; their standard
     deviations between draws ``similarity_standard_deviation`` and ``curve_standard_deviation``; and the summary with
-    the null ``chance`` (the networks share their means alone) and ``standard_deviation[statistic]`` between draws
+    the null ``chance`` (the networks share their means alone) and ``standard_deviation[statistic]`` between draws; the
+    attributes ``spatial`` and ``n``, the samples of a draw
     """
-    size_a = samples.sizes["unit_a"]
     found, chance = [], []
-    for draw in range(samples.sizes["draw"]):
-        one = samples.isel(draw=draw)
-        shared = float(one["n"]) * np.outer(one["mean_a"], one["mean_b"])
-        found.append(_critical(one, one["gram_ab"].values, ridge))
-        chance.append(_critical(one, shared, ridge))
+    for drawn in samples:
+        shared = drawn.attrs["n"] * np.outer(drawn["mean_a"], drawn["mean_b"])
+        found.append(_critical(drawn, drawn["gram_ab"].values, ridge))
+        chance.append(_critical(drawn, shared, ridge))
+    size_a, n = drawn.sizes["unit_a"], drawn.attrs["n"]
     died = np.isnan(found)
     counts = np.stack([died[:, :size_a].sum(axis=1), died[:, size_a:].sum(axis=1)], axis=1)
     value = np.stack([measure.summarise(one, epsilons, dead) for one in found])
     null = np.mean([measure.summarise(one, epsilons, dead) for one in chance], axis=0)
     result = summary(
         statistics(epsilons),
-        np.concatenate([[samples["n"][0], len(found)], counts.mean(axis=0), value.mean(axis=0)]),
+        np.concatenate([[n, len(found)], counts.mean(axis=0), value.mean(axis=0)]),
         None,
         {"chance": np.concatenate([np.full(len(COUNTS), np.nan), null])},
     )
     spread = np.concatenate([[np.nan, np.nan], counts.std(axis=0, ddof=1), value.std(axis=0, ddof=1)])
     result["standard_deviation"] = ("statistic", spread, {"long_name": "standard deviation between draws"})
     for name, dimension, points in (("similarity", "epsilon", epsilons), ("curve", "distance", measure.DISTANCES)):
-        drawn = np.stack([measure.similarity(one, points, dead) for one in found])
-        result[name] = (dimension, drawn.mean(axis=0), {"long_name": f"{measure.SHARE}, mean over draws"})
+        shares = np.stack([measure.similarity(one, points, dead) for one in found])
+        result[name] = (dimension, shares.mean(axis=0), {"long_name": f"{measure.SHARE}, mean over draws"})
         result[f"{name}_standard_deviation"] = (
             dimension,
-            drawn.std(axis=0, ddof=1),
+            shares.std(axis=0, ddof=1),
             {"long_name": f"{measure.SHARE}, standard deviation between draws"},
         )
     result["curve_chance"] = (
@@ -75,10 +76,11 @@ def subspace_match_sampled(
         np.mean([measure.similarity(one, measure.DISTANCES, dead) for one in chance], axis=0),
         {"long_name": f"{measure.SHARE}, if the networks shared their means alone"},
     )
-    return result.assign_coords(epsilon=np.array(epsilons), distance=measure.DISTANCES)
+    result = result.assign_coords(epsilon=np.array(epsilons), distance=measure.DISTANCES)
+    return result.assign_attrs(spatial=drawn.attrs["spatial"], n=n)
 
 
-def _critical(one: xr.Dataset, between: Array, ridge: float) -> Array:
+def _critical(drawn: xr.Dataset, between: Array, ridge: float) -> Array:
     """Critical distances of one draw, with a given Gram matrix between the networks."""
-    gram = np.block([[one["gram_a"].values, between], [between.T, one["gram_b"].values]])
-    return measure.critical_epsilons(measure.scaled(gram, np.diag(gram) > 0), one.sizes["unit_a"], ridge)
+    gram = np.block([[drawn["gram_a"].values, between], [between.T, drawn["gram_b"].values]])
+    return critical_epsilons(measure.scaled(gram, np.diag(gram) > 0), drawn.sizes["unit_a"], ridge)

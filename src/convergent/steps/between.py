@@ -20,9 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(
-    *, a: Path, b: Path, settings: Moments, threads: int, output: Path, engine_name: str = "threads"
-) -> None:
+def run(*, a: Path, b: Path, settings: Moments, threads: int, output: Path, engine_name: str = "threads") -> None:
     recorded_a, recorded_b = _sides.read(a, b, "activations", chunks={})
     with engine.of(engine_name, threads):
         layers = {}

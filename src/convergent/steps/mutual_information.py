@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from convergent import engine, joint_histograms, store
+from convergent.errors import InputError
 from convergent.measures.mutual_information import mutual_information
 from convergent.steps import _pair, _sides
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--permutations", required=True, type=int, help="replicates of the permuted null, as in the moments"
     )
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    engine.add_arguments(parser)
 
 
 def run(
@@ -33,6 +34,7 @@ def run(
     edges_b: Path,
     permutations: int,
     threads: int,
+    engine_name: str = "threads",
     between: Path,
     **stores: Path,
 ) -> None:
@@ -41,6 +43,9 @@ def run(
     pair = store.read(between, "moments_between").attributes
     sides = [("a", activations_a, recorded_a), ("b", activations_b, recorded_b), ("a", edges_a, cut_a)]
     _sides.check(between, pair, [*sides, ("b", edges_b, cut_b)])
+    cut_by, cut_b_by = (json.loads(cut.attributes["parameters"]) for cut in (cut_a, cut_b))
+    if cut_by != cut_b_by:
+        raise InputError(f"{edges_a} was cut by {cut_by}, {edges_b} by {cut_b_by}; cut both alike")
 
     def measured(layer: str, moments: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
         histograms = joint_histograms.between(
@@ -53,13 +58,13 @@ def run(
         )
         return mutual_information(histograms, moments)
 
-    with engine.threads(threads):
+    with engine.of(engine_name, threads):
         _pair.measure(
             "mutual_information",
             measured,
             title="Mutual information of the units of A and B, and the matching by it",
             references="Li et al. 2016, arXiv 1511.07543, section 3.2; Miller 1955 (bias)",
-            settings={**json.loads(cut_a.attributes["parameters"]), "permutations": permutations},
+            settings=cut_by | {"permutations": permutations},
             between=between,
             **stores,
         )

@@ -4,7 +4,9 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from convergent import engine
 from convergent.config import SparsePrediction, parse
+from convergent.measures.held_out import in_turn
 from convergent.measures.sparse_prediction import sparse_prediction
 from convergent.steps import _pair
 
@@ -17,16 +19,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse(SparsePrediction),
         help="the sparse_prediction section: a YAML file, or JSON",
     )
+    engine.add_arguments(parser)
 
 
-def run(*, settings: SparsePrediction, **stores: Path) -> None:
-    _pair.measure(
-        "sparse_prediction",
-        lambda layer, moments, generator: sparse_prediction(
-            moments, alphas=settings.alphas, smallest=settings.smallest
-        ),
-        title="LASSO prediction of every unit from the units of the other network",
-        references="Li et al. 2016, arXiv 1511.07543, section 4",
-        settings=asdict(settings),
-        **stores,
-    )
+def run(*, settings: SparsePrediction, threads: int, engine_name: str = "threads", **stores: Path) -> None:
+    # One thread: tasks would only cost.
+    in_tasks = threads > 1 or engine_name != "threads"
+    with engine.of(engine_name, threads):
+        _pair.measure(
+            "sparse_prediction",
+            lambda layer, moments, generator: sparse_prediction(
+                moments,
+                alphas=settings.alphas,
+                smallest=settings.smallest,
+                run=engine.map if in_tasks else in_turn,
+            ),
+            title="LASSO prediction of every unit from the units of the other network",
+            references="Li et al. 2016, arXiv 1511.07543, section 4",
+            settings=asdict(settings),
+            **stores,
+        )

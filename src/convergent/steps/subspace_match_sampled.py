@@ -20,14 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse(SubspaceMatchSampled),
         help="the subspace_match_sampled section: a YAML file, or JSON",
     )
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    engine.add_arguments(parser)
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, a: Path, b: Path, settings: SubspaceMatchSampled, threads: int, output: Path) -> None:
+def run(
+    *, a: Path, b: Path, settings: SubspaceMatchSampled, threads: int, output: Path, engine_name: str = "threads"
+) -> None:
     recorded_a, recorded_b = _sides.read(a, b, "activations", chunks={})
     layers = {}
-    with engine.threads(threads):
+    with engine.of(engine_name, threads):
         for layer, dataset in recorded_a.layers.items():
             with about(f"{a} and {b}: {layer}"):
                 drawn = samples.between(
@@ -37,9 +39,7 @@ def run(*, a: Path, b: Path, settings: SubspaceMatchSampled, threads: int, outpu
                     draws=settings.draws,
                     seed=settings.seed,
                 )
-            layers[layer] = subspace_match_sampled(drawn, epsilons=settings.epsilons).assign_attrs(
-                spatial=drawn.attrs["spatial"], n=int(drawn["n"][0])
-            )
+                layers[layer] = subspace_match_sampled(drawn, epsilons=settings.epsilons)
     attributes = store.stamp(
         "Maximum matches of the subspaces that units of A and B span, on samples drawn at random",
         "subspace_match_sampled",

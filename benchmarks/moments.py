@@ -1,0 +1,92 @@
+"""The pass over a pair of stores against its floor: decode both in parallel, and the products alone.
+
+Stores as they are recorded: float16 after a ReLU, 384 channels of 13 × 13, 4200 images, 0.5 GB a side, ten folds.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import zarr
+from dask.base import compute
+from threadpoolctl import threadpool_limits
+
+from benchmarks.result import Result, alternately
+from benchmarks.stores import recorded
+from convergent import engine, moments, store
+
+IMAGES, SHAPE = 4200, (13, 13, 384)
+CORES = 2
+LIMIT = 1.15
+PART = 10  # what is slow is timed on a tenth of the images
+
+
+def run() -> Iterator[Result]:
+    warnings.filterwarnings("ignore", "Consolidated metadata")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [recorded(Path(folder, f"{side}.zarr"), IMAGES, SHAPE, seed=i) for i, side in enumerate("ab")]
+        yield from against_floor(paths)
+        yield from against_the_usual(paths)
+
+
+def against_floor(paths: list[Path]) -> Iterator[Result]:
+    arrays = [zarr.open_group(path, mode="r")["layer/activation"] for path in paths]
+    a, b = (store.read(path, "activations", chunks={}).layers["layer"]["activation"] for path in paths)
+    for precision in ("float64", "float32"):
+        for permutations in (0, 1):
+            ours = passes(a, b, precision, permutations)
+            with engine.of("threads", CORES):
+                threads, decode, product = alternately(
+                    3, ours, lambda: decoded(arrays), products(arrays, precision, 1 + permutations)
+                )
+            yield Result(
+                f"moments of a pair, {precision}, {permutations} permuted, in threads, against decoding and products",
+                threads / (decode + product),
+                LIMIT,
+                at_most=True,
+                details={"moments": threads, "decode": decode, "products": product},
+            )
+
+
+def against_the_usual(paths: list[Path]) -> Iterator[Result]:
+    a, b = (
+        store.read(path, "activations", chunks={}).layers["layer"]["activation"][: IMAGES // PART] for path in paths
+    )
+    flat = [side.data.reshape(-1, SHAPE[-1]) for side in (a, b)]
+    memory = [side.compute() for side in flat]
+    with engine.of("threads", CORES):
+        ours, product, corrcoef = alternately(
+            3,
+            passes(a, b, "float64", 0),
+            lambda: (flat[0].astype("f8").T @ flat[1].astype("f8")).compute(),
+            lambda: np.corrcoef(*memory, rowvar=False),
+        )
+    yield Result("dask.array a.T @ b in float64, neither folds nor means, against moments", product / ours, 1, False)
+    yield Result("numpy.corrcoef of activations in memory against moments from the store", corrcoef / ours, 1, False)
+
+
+def passes(a: xr.DataArray, b: xr.DataArray, precision: str, permutations: int) -> Callable[[], object]:
+    return lambda: compute(moments.gather(a, b, precision=precision, permutations=permutations))
+
+
+def decoded(arrays: list[zarr.Array]) -> None:
+    """Read every chunk of both stores, the chunks in as many threads as there are cores."""
+    step = arrays[0].chunks[0]
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(lambda start: [array[start : start + step] for array in arrays], range(0, IMAGES, step)))
+
+
+def products(arrays: list[zarr.Array], precision: str, count: int) -> Callable[[], None]:
+    """The products of all chunks alone, a BLAS thread on each core."""
+    step = arrays[0].chunks[0]
+    a, b = (array[:step].reshape(-1, SHAPE[-1]).astype(precision) for array in arrays)
+
+    def run() -> None:
+        with threadpool_limits(1), ThreadPoolExecutor(CORES) as pool:
+            list(pool.map(lambda _: a.T @ b, range(count * (IMAGES // step))))
+
+    return run

@@ -1,0 +1,145 @@
+"""Bytes of every store from the shapes of its layers: the values of its arrays, and what the layout adds.
+
+Σ over arrays of Π ⌈size / chunk⌉ · chunk · bytes a value, for zarr stores whole chunks, and chunks of floats are 1024
+long at most. Metadata, labels and statistics do not grow with the shapes: a number of bytes a layer, as measured.
+All units are taken to be alive. Values are uncompressed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from convergent.config import Experiment
+from convergent.plan.shapes import Layer
+
+BLOCK = 1024  # as in store.py
+LAMBDAS = 6  # penalties of Li et al. 2016, for the units of either network: of pairs of one network the same
+ID = {"digits": 4, "cifar10": 10}  # characters of an image_id; those of a folder, {class}/{file}:
+ID_OF_FOLDER = 38  # of ImageNet's
+CLASS_NAME = {"digits": 1, "cifar10": 5}  # and of a class_name
+CLASS_NAME_OF_FOLDER = 9
+WHOLE = {"fold", "replicate"}  # dimensions in chunks of one
+
+# Arrays by their dimensions, with the bytes of their values (f: float, in whole chunks; i: all else, such as what
+# checksums and indexes take for each fold).
+ARRAYS: dict[str, dict[str, str]] = {
+    "probe": {"image": "i8 i8 i8", "image_id": "i1", "class_name": "i1"},
+    "pooled": {"image unit": "f4", "unit": "i8", "image": "i8 i8", "image_id": "i1"},
+    "within": {"fold unit unit": "f8", "fold unit": "f8", "unit": "i8 i8", "fold": "i8 i8 i72"},
+    "between": {
+        "fold unit unit": "f8",
+        "replicate fold unit unit": "f8",
+        "fold unit": "f8 f8",
+        "unit": "i8 i8",
+        "fold": "i8 i8 i100",
+        "replicate fold": "i20",
+    },
+    "edges": {"unit bin": "f8", "unit": "i8", "bin": "i8"},
+    "rdm": {"rdm_image rdm_image": "f4 f4", "rdm_image": "i8 i8", "rdm_image_id": "i1"},
+    "statistics": {"unit octave": "i8", "unit": "f8 f8 f8 f8 f4 f4 i8 i1"},
+    "correlation": {"unit unit": "f8 f8 f8 f8 f8", "unit": "i8 i8 i8 i8"},
+    "mutual_information": {"unit unit": "f8 f8 f8 f8 i4", "unit": "f8 f8 f8 f8 i8 i8 i8 i8 i8 i4 i4"},
+    "matching": {"unit": "f8 f8 f8 f8 i8 i8 i8 i8 i8 i8 i1 i1"},
+    "sparse_prediction": {
+        "unit unit": "f8 f8",
+        "alpha unit": "f8 f8 f8 f8 f8 f8 f8 f8",
+        "few unit": "f8 f8",
+        "unit": "f8 f8 f8 f8 i8 i8 i8 i8",
+        "alpha": "f8 f8 f8",
+    },
+    "clustering": {
+        "cluster": "f8 f8 f8 f8 f8 f8 f8 f8 f8 i8 i8 i8",
+        "repeat cluster": "f8 f8 f8 f8",
+        "unit": "i8 i8 i8 i8",
+        "leaf": "f8 f8 f8 f8 i8 i8 i4",
+    },
+    "subspace_match": {"unit": "f8 f8 i8 i8", "start unit": "i1 i1", "start order": "i8", "start": "i8 i8 i8 i1"},
+    "subspace_match_sampled": {},
+    "similarity": {"unit": "f8", "permutation": "f8"},
+    "cross_layer": {"layer layer": "f8 f8 f8 f8 f8", "layer": "i30 i30"},
+    "rsa": {},
+}
+# Bytes of metadata, labels and statistics, a layer.
+FIXED = {
+    "probe": 8_200,
+    "activations": 9_400,
+    "pooled": 9_300,
+    "within": 11_990,
+    "between": 17_760,
+    "edges": 6_300,
+    "rdm": 10_900,
+    "statistics": 35_400,
+    "correlation": 31_700,
+    "mutual_information": 47_100,
+    "matching": 44_000,
+    "sparse_prediction": 89_000,
+    "clustering": 68_200,
+    "subspace_match": 64_500,
+    "subspace_match_sampled": 37_500,
+    "similarity": 23_300,
+    "cross_layer": 30_800,
+    "rsa": 31_400,
+}
+OF_ONE_GROUP = {"probe", "cross_layer"}  # no group a layer
+
+
+def written(kind: str, layers: Sequence[Layer], experiment: Experiment, data: str) -> int:
+    """Bytes of one store of a kind, which is named as the rule that writes it, or as ``activations`` or ``pooled``.
+
+    Parameters
+    ----------
+    layers : of the network
+    experiment : with all numbers that enter
+    data : the data set, for the length of its ids
+    """
+    if kind in OF_ONE_GROUP:
+        return FIXED[kind] + _values(kind, _sizes(layers[0], experiment, data) | {"layer": len(layers)})
+    return sum(layer_bytes(kind, layer, experiment, data) for layer in layers)
+
+
+def layer_bytes(kind: str, layer: Layer, experiment: Experiment, data: str) -> int:
+    """Bytes of one layer of a store."""
+    sizes = _sizes(layer, experiment, data)
+    if kind == "activations":
+        itemsize = {"float16": 2, "float32": 4}[experiment.recording.dtype]
+        values = sizes["image"] * layer.positions * layer.units * itemsize
+        return FIXED[kind] + values + _values("pooled", sizes | {"unit": 0}) + 8 * layer.units
+    return FIXED[kind] + _values(kind, sizes)
+
+
+def _values(kind: str, sizes: Mapping[str, int]) -> int:
+    total = 0
+    for dims, types in ARRAYS[kind].items():
+        lengths = [sizes[dim] for dim in dims.split()]
+        chunks = [1 if dim in WHOLE else min(sizes[dim], BLOCK) or 1 for dim in dims.split()]
+        whole = math.prod(math.ceil(n / chunk) * chunk for n, chunk in zip(lengths, chunks, strict=True))
+        # Rows are recorded in chunks of all units.
+        padded = whole if kind != "pooled" else math.prod(lengths)
+        total += sum(int(t[1:]) * (padded if t[0] == "f" else math.prod(lengths)) for t in types.split())
+    return total
+
+
+def _sizes(layer: Layer, experiment: Experiment, data: str) -> dict[str, int]:
+    """The length of every dimension."""
+    probe, both = experiment.probe, 2 * layer.units
+    images = min(experiment.rsa.images, probe.images) // probe.folds * probe.folds
+    text = 4 + ID.get(data, ID_OF_FOLDER)
+    return {
+        "image": probe.images,
+        "image_id": text * probe.images,
+        "class_name": (4 + CLASS_NAME.get(data, CLASS_NAME_OF_FOLDER)) * probe.images,
+        "rdm_image": images,
+        "rdm_image_id": text * images,
+        "fold": probe.folds,
+        "replicate": experiment.moments.permutations,
+        "unit": layer.units,
+        "bin": experiment.mutual_information.bins,
+        "octave": 33,
+        "alpha": experiment.sparse_prediction.alphas + 1 + LAMBDAS,
+        "few": 5,
+        "cluster": round(both / experiment.clustering.units_per_cluster),
+        "repeat": experiment.clustering.repeats,
+        "leaf": both,
+        "start": min(experiment.subspace_match.starts, both),
+        "order": experiment.subspace_match.orders,
+        "permutation": experiment.similarity.permutations,
+    }

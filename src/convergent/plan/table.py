@@ -1,0 +1,193 @@
+"""The plan of an experiment: a row for each rule, the totals, and where it will be slow or large."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convergent.config import Experiment, Recipe
+from convergent.plan import jobs, memory, stores, times
+from convergent.plan.shapes import Network
+
+# Bytes of a job that writes no store, as measured; a training writes its weights.
+OF_FILES = {"inspect": 5_000, "figure": 170_000}
+OF_TRAINING = 4_000  # history and description
+ROW, ROWS = 118, 20  # bytes of a row of the table, and rows for a layer of a result
+# Bytes of activations after a ReLU for one that is written, by codec; None: not compressed.
+RATIOS = {"crc32c": None, "lz4": 1.2, "zstd": 1.7}
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one rule costs.
+
+    Attributes
+    ----------
+    rule : its name
+    jobs : how many
+    written, compressed : bytes, of all jobs; None where no codec is chosen
+    memory : bytes, of the largest job
+    seconds : of the longest job on its cores; None: unmeasured
+    cpu_seconds : of all jobs; None: unmeasured
+    """
+
+    rule: str
+    jobs: int
+    written: int
+    compressed: int | None
+    memory: int
+    seconds: float | None
+    cpu_seconds: float | None
+
+
+def rows(
+    experiment: Experiment, recipes: Mapping[str, Recipe], networks: Mapping[str, Network], ratio: float | None = None
+) -> list[Row]:
+    """The plan, a row for each rule in the order of the workflow.
+
+    Parameters
+    ----------
+    experiment, recipes : as in the configuration
+    networks : of the recipes
+    ratio : bytes of activations for one that is written, as measured; None: that of the codec
+    """
+    ratio = ratio or RATIOS[experiment.recording.codec]
+    found = []
+    for rule, counted in jobs.count(experiment, recipes).items():
+        names = list(counted)
+        seconds = [times.seconds(rule, networks[name], recipes[name], experiment) for name in names]
+        known = [value for value in seconds if value is not None]
+        threads = [recipes[name].training.threads if rule == "train" else 1 for name in names]
+        written = sum(counted[name] * _written(rule, networks[name], recipes[name], experiment) for name in names)
+        packed = 0
+        if rule == "record" and ratio is not None:
+            packed = sum(counted[name] * _activations(networks[name], recipes[name], experiment) for name in names)
+        found.append(
+            Row(
+                rule,
+                sum(counted.values()),
+                written,
+                None if ratio is None else round(written - packed + packed / ratio),
+                max(memory.peak(rule, networks[name], experiment, recipes[name]) for name in names),
+                max(known) if len(known) == len(names) else None,
+                sum(counted[n] * s * t for n, s, t in zip(names, known, threads, strict=True))
+                if len(known) == len(names)
+                else None,
+            )
+        )
+    return found
+
+
+def totals(plan: Sequence[Row]) -> dict[str, Any]:
+    """Sums over the rules, the largest job and the bottlenecks, for machines."""
+    timed = [row for row in plan if row.cpu_seconds is not None]
+    slowest = max(timed, key=lambda row: row.cpu_seconds or 0)
+    longest = max(timed, key=lambda row: row.seconds or 0)
+    writes_most, largest = (max(plan, key=lambda row: getattr(row, name)) for name in ("written", "memory"))
+    compressed = [row.compressed for row in plan]
+    return {
+        "jobs": sum(row.jobs for row in plan),
+        "written": sum(row.written for row in plan),
+        "compressed": None if None in compressed else sum(value or 0 for value in compressed),
+        "cpu_seconds": sum(row.cpu_seconds or 0 for row in timed),
+        "unmeasured": [row.rule for row in plan if row.cpu_seconds is None],
+        "largest_job": {"rule": largest.rule, "memory": largest.memory},
+        "longest_job": {"rule": longest.rule, "seconds": longest.seconds},
+        "writes_most": writes_most.rule,
+        "takes_longest": slowest.rule,
+    }
+
+
+def text(plan: Sequence[Row]) -> str:
+    """The plan as a table to read."""
+    whole = totals(plan)
+    packed = whole["compressed"] is not None
+    header = ["rule", "jobs", "written", *(["compressed"] if packed else []), "memory", "longest", "CPU time"]
+    lines = [
+        [
+            row.rule,
+            str(row.jobs),
+            size(row.written),
+            *([size(row.compressed or 0)] if packed else []),
+            size(row.memory),
+            duration(row.seconds),
+            duration(row.cpu_seconds),
+        ]
+        for row in plan
+    ]
+    largest, longest = whole["largest_job"], whole["longest_job"]
+    lines.append(
+        [
+            "in all",
+            str(whole["jobs"]),
+            size(whole["written"]),
+            *([size(whole["compressed"])] if packed else []),
+            size(largest["memory"]),
+            duration(longest["seconds"]),
+            duration(whole["cpu_seconds"]) + (" + unmeasured" if whole["unmeasured"] else ""),
+        ]
+    )
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    table = [_line(cells, widths) for cells in (header, *lines)]
+    rule = "-" * len(table[0])
+    of_rule = {row.rule: row for row in plan}
+    slow, wide = of_rule[whole["takes_longest"]], of_rule[whole["writes_most"]]
+    return "\n".join(
+        [
+            table[0],
+            rule,
+            *table[1:-1],
+            rule,
+            table[-1],
+            "",
+            f"Bottleneck: {slow.rule} takes {_share(slow.cpu_seconds or 0, whole['cpu_seconds'])} of the measured CPU "
+            f"time, {wide.rule} writes {_share(wide.written, whole['written'])} of the bytes; the largest job is of "
+            f"{largest['rule']}, {size(largest['memory'])}.",
+            f"Times are indicative: rates of {times.MACHINE}, on the CPU.",
+        ]
+    )
+
+
+def size(number: float) -> str:
+    """Bytes for people: 1.5 GiB."""
+    power = min(int(math.log(number, 1024)), len(UNITS) - 1) if number >= 1 else 0
+    return f"{number / 1024**power:.{1 if power else 0}f} {UNITS[power]}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for people: 3.2 h."""
+    if seconds is None:
+        return "unmeasured"
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = (
+        cell.ljust(width) if i == 0 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join([first, *rest])
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}"
+
+
+def _activations(network: Network, recipe: Recipe, experiment: Experiment) -> int:
+    return stores.written("activations", network.layers, experiment, recipe.data)
+
+
+def _written(rule: str, network: Network, recipe: Recipe, experiment: Experiment) -> int:
+    """Bytes of one job."""
+    if rule == "record":
+        pooled = stores.written("pooled", network.layers, experiment, recipe.data)
+        return _activations(network, recipe, experiment) + pooled
+    if rule == "train":
+        return len(recipe.stages) * 4 * network.parameters + OF_TRAINING
+    if rule == "summary":
+        return ROW * ROWS * len(network.layers) * jobs.results(experiment)
+    return OF_FILES[rule] if rule in OF_FILES else stores.written(rule, network.layers, experiment, recipe.data)

@@ -1,0 +1,75 @@
+"""A folder that takes the place of another when it is complete: old, none, or new, but never half of one."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from convergent.errors import InputError
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def of(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` when the block ends without an error.
+
+    Raises
+    ------
+    InputError : where the disk is full or cannot be written; what was there stays
+    """
+    part, old = (path.with_name(f"{path.name}.{suffix}") for suffix in ("part", "old"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            # What a killed process left.
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+            try:
+                yield part
+                # A removal may be killed half-way, a rename not.
+                if path.exists():
+                    path.rename(old)
+                part.rename(path)
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise InputError(f"{path}: cannot be written, {os.strerror(error.errno)}; make room and run again") from None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait for another process that writes the same store; the lock of a killed one is free."""
+    lock = path.with_name(f".{path.name}.lock")
+    held = _held(lock)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        held.close()
+
+
+def _held(lock: Path) -> TextIO:
+    """The lock file, held; not one that its last holder has removed while this one waited."""
+    while True:
+        file = lock.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process is writing {lock.name[1:-5]}; waiting for it", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:  # Lustre may be mounted without
+                raise
+        with suppress(FileNotFoundError):
+            if os.path.samestat(lock.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()

@@ -1,0 +1,117 @@
+"""Shards of a Zarr array written chunk after chunk, as they come: no shard is held, no chunk is copied.
+
+zarr writes a shard whole. Each layer would hold 64 MB, and most of a small probe would wait for its last image.
+A shard is its encoded chunks, one after another, and an index: offset and length of each as little-endian uint64;
+a crc32c ends every chunk and the index. Source: Zarr specification 3.1, codec sharding_indexed.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import zarr
+from numcodecs import Blosc, Zstd
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+
+from convergent import schema
+
+CHUNK_BYTES = 8 * 2**20
+SHARD_BYTES = 64 * 2**20
+# The codecs of `create`: how zarr is to read a chunk, given the bytes of a number, and how it is written.
+CODECS: dict[str, tuple[Callable[[int], tuple[Any, ...]], Callable[[np.ndarray], Any]]] = {
+    "crc32c": (lambda _: (), lambda chunk: chunk),
+    "lz4": (
+        lambda itemsize: (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle", typesize=itemsize),),
+        Blosc("lz4", clevel=1, shuffle=Blosc.BITSHUFFLE).encode,
+    ),
+    "zstd": (lambda _: (ZstdCodec(level=1),), Zstd(level=1).encode),
+}
+
+
+@dataclass
+class Shards:
+    """A sharded array, image first, of which `append` writes one chunk after another."""
+
+    array: zarr.Array[Any]
+    folder: Path
+    encode: Callable[[np.ndarray], Any]
+    written: int = 0
+    index: list[tuple[int, int]] = field(default_factory=list)
+
+    def append(self, chunk: np.ndarray) -> None:
+        """Write the next chunk, contiguous in memory; the last of a shard closes it."""
+        assert self.array.shards is not None
+        in_shard = self.array.shards[0] // self.array.chunks[0]
+        number = (self.written // in_shard, *[0] * (chunk.ndim - 1))
+        path = self.folder / self.array.metadata.encode_chunk_key(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        offset = sum(self.index[-1]) if self.index else 0
+        with path.open("ab") as file:
+            self.index.append((offset, _write(file, self.encode(chunk))))
+            self.written += 1
+            if len(self.index) == in_shard:
+                _write(file, np.array(self.index, "<u8"))
+                self.index.clear()
+
+
+def create(
+    group: zarr.Group, name: str, shape: Sequence[int], dtype: str, folds: int, codec: str, **more: Any
+) -> Shards:
+    """Declare an array to be written by chunks of images, none across a fold.
+
+    Parameters
+    ----------
+    group, name : of the array, in a local store
+    shape : [image, ...]
+    dtype : of its values
+    folds : equal groups of consecutive images
+    codec : of the chunks, of `CODECS`; each ends with its crc32c
+    more : of the array, as zarr takes it
+    """
+    images, *of_image = shape
+    chunk, shard = sizes(images, images // folds, int(np.prod(of_image)) * np.dtype(dtype).itemsize)
+    compressors, encode = CODECS[codec]
+    array = group.create_array(
+        name,
+        shape=(images, *of_image),
+        dtype=dtype,
+        chunks=(chunk, *of_image),
+        shards=(shard, *of_image),
+        compressors=(*compressors(np.dtype(dtype).itemsize), Crc32cCodec()),
+        chunk_key_encoding=schema.CHUNK_KEYS,
+        **more,
+    )
+    return Shards(array, Path(group.store_path.store.root, group.path, name), encode)  # type: ignore[attr-defined]
+
+
+def sizes(images: int, fold_size: int, image_bytes: int) -> tuple[int, int]:
+    """Images of a chunk and of a shard: 4–8 MB and 32–64 MB, as far as the numbers of images divide."""
+    # At least two images: the permuted null exchanges the images of a chunk.
+    least = min(_divisors(fold_size)[1:])
+    most = max(CHUNK_BYTES // image_bytes, least)
+    fitting = [chunk for chunk in _divisors(fold_size) if least <= chunk <= most]
+    # A smaller chunk may make a larger shard, where the number of chunks divides badly.
+    found = [
+        (chunk * max(n for n in _divisors(images // chunk) if n == 1 or n * chunk * image_bytes <= SHARD_BYTES), chunk)
+        for chunk in fitting
+        if 2 * chunk >= fitting[-1]
+    ]
+    shard, chunk = max(found)
+    return chunk, shard
+
+
+def _divisors(number: int) -> list[int]:
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return sorted({*small, *(number // d for d in small)})
+
+
+def _write(file: Any, content: Any) -> int:
+    """Write bytes and their crc32c; their number."""
+    content = np.frombuffer(content, np.uint8)
+    file.write(content)
+    file.write(google_crc32c.value(content).to_bytes(4, "little"))
+    return len(content) + 4

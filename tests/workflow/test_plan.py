@@ -1,0 +1,78 @@
+"""The plan of the small experiment, held against a dry run and against what the finished run has written and held."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from workflow.project import Project, copy_of_project
+
+from convergent import config
+from convergent.config import Experiment
+from convergent.plan import shapes, stores
+
+RULE_OF_FOLDER = {"moments": "within", "rdms": "rdm"}
+
+
+def planned(project: Project) -> dict[str, dict[str, Any]]:
+    """The rows of the plan by rule, made without any data and without a result."""
+    environment = {k: v for k, v in os.environ.items() if k != "CONVERGENT_DATA"}
+    environment["PYTHONPATH"] = str(project.root / "src")
+    command = [sys.executable, "-m", "convergent", "plan", "config/config.yaml", "--json"]
+    done = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {row["rule"]: row for row in json.loads(done.stdout)["rules"]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "seeds": [0, 1, 2, 3],
+            "measures": ["mutual_information", "statistics", "cross_layer"],
+            "comparisons": [{"name": "one", "stage": "final"}, {"name": "two", "stage": "final"}],
+        },
+    ],
+)
+def test_plan__counts_the_jobs_of_a_dry_run(tmp_path: Path, changes: dict[str, Any]) -> None:
+    project = copy_of_project(tmp_path)
+    project.configure(**changes)
+    expected = Counter[str]()
+    for rule, jobs in project.planned().items():
+        expected[rule.split()[0]] += jobs
+    del expected["all"]
+    assert {rule: row["jobs"] for rule, row in planned(project).items()} == expected
+
+
+def test_plan__tells_the_bytes_of_every_store(finished: Project) -> None:
+    content = yaml.safe_load((finished.root / "config" / "config.yaml").read_text())
+    experiment: Experiment = config.build(Experiment, content, "test")
+    graph = json.loads((finished.root / "results" / "networks" / "small.json").read_text())
+    layers = shapes.network(graph, "all", "all").layers
+    results = finished.root / "results"
+    seen = set()
+    for path in sorted(results.rglob("*.zarr")):
+        folder = path.parent.name
+        rule = "between" if folder == "moments" and "--" in path.stem else RULE_OF_FOLDER.get(folder, folder)
+        seen.add(rule)
+        found = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        assert stores.written(rule, layers, experiment, "digits") == pytest.approx(found, rel=0.01), path
+    assert seen == {"activations", *stores.ARRAYS}
+
+
+def test_plan__tells_the_memory_of_every_job(finished: Project) -> None:
+    """Small jobs hold little beside their libraries: of jobs with data, see docs/measured."""
+    rows = planned(finished)
+    folder = finished.root / "results" / "benchmarks"
+    for path in sorted(folder.rglob("*.tsv")):
+        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        found = float(pd.read_csv(path, sep="\t")["max_rss"].iloc[0])
+        if found > 100:  # or the job was over before it was looked at
+            assert found / 1.3 <= rows[rule]["memory"] / 2**20 <= found * 1.5, path
