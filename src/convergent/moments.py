@@ -23,6 +23,7 @@ from convergent.folds import Array, Moments, check_same_images, joined, merge
 from convergent.tiles import ROWS, Tiles, spans
 
 MEMORY = 64 * 2**20  # bytes of comoments that a task adds up
+HELD = 512 * 2**20  # bytes of comoments that a step holds; those of wider layers stream into their store
 
 
 def block(
@@ -227,6 +228,12 @@ def between(
         {"spatial": spatial(a), "precision": precision},
     )
     return dataset.compute() if compute else dataset
+
+
+def fits(a: xr.DataArray, b: xr.DataArray, permutations: int = 0) -> bool:
+    """Whether the comoments of all folds of two layers are to be held at once."""
+    folds = len(np.unique(a["fold"]))
+    return 8 * (1 + permutations) * folds * a.sizes["unit"] * b.sizes["unit"] <= HELD
 
 
 def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:

@@ -8,7 +8,7 @@ store that looks complete. A chunk that is damaged or missing is an error that n
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,41 +19,62 @@ import zarr
 from zarr.codecs import Crc32cCodec
 
 from convergent import damage, provenance, replacement, schema
-from convergent.errors import InputError
+from convergent.errors import InputError, about
 
 # Raise by hand when the layout of the stores changes: every result but the trained networks is made anew.
 FORMAT = 2
 BLOCK = 1024  # longest side of an inner chunk of a matrix: steps read one fold and block at a time
 SHARD_BYTES = 64 * 2**20
 SEAL = "metadata_digest"
+Layers = Mapping[str, xr.Dataset] | Iterable[tuple[str, xr.Dataset]]
 
 
-def save(layers: Mapping[str, xr.Dataset], path: Path, kind: str, attributes: Mapping[str, Any]) -> None:
+def save(layers: Layers, path: Path, kind: str, attributes: Mapping[str, Any]) -> None:
     """Write results, a group for each layer.
 
     Parameters
     ----------
-    layers : datasets by layer, in order of depth; ``/`` is the root
+    layers : datasets by layer, in order of depth; ``/`` is the root. Given one by one they are written one by one;
+        Dask arrays are computed shard by shard
     path : the store, replaced if it exists
     kind : name of its contract in `schema.CONTRACTS`
     attributes : of the root; texts and numbers
     """
-    for layer, dataset in layers.items():
-        schema.check(dataset, kind, f"{path}: {layer}")
     with replacing(path) as part:
-        write_tree(layers, part, attributes)
+        write_tree(_checked(layers, kind, path), part, attributes)
 
 
-def write_tree(layers: Mapping[str, xr.Dataset], part: Path, attributes: Mapping[str, Any]) -> None:
+def write_tree(layers: Layers, part: Path, attributes: Mapping[str, Any]) -> None:
     """Write a DataTree as it is to a path that nobody reads yet."""
-    groups = {"/": xr.Dataset()} | {_group(layer): dataset for layer, dataset in layers.items()}
-    encoding = {group: {str(name): _encoding(v) for name, v in ds.variables.items()} for group, ds in groups.items()}
-    names = [layer for layer in layers if layer != "/"]
-    groups["/"] = groups["/"].assign_attrs({"format": FORMAT, "layers": names, **attributes})
-    with _quiet():
-        xr.DataTree.from_dict(groups).to_zarr(
-            part, mode="w", encoding=encoding, zarr_format=3, consolidated=True, write_empty_chunks=True
-        )
+    names = []
+    xr.Dataset().to_zarr(part, mode="w", zarr_format=3, consolidated=False)
+    for layer, dataset in _one_by_one(layers):
+        encoding = {name: _encoding(variable) for name, variable in dataset.variables.items()}
+        if dataset.chunks:
+            dataset = dataset.assign({name: _by_shards(v, encoding[name]) for name, v in dataset.data_vars.items()})
+        with about(layer):
+            dataset.to_zarr(part, group=layer, mode="a", encoding=encoding, consolidated=False, write_empty_chunks=True)
+        names += [layer] * (layer != "/")
+    root = zarr.open_group(part, mode="r+", use_consolidated=False)
+    root.attrs.update({"format": FORMAT, "layers": names, **attributes})
+    consolidate(part)
+
+
+def _by_shards(array: xr.DataArray, encoding: dict[str, Any]) -> xr.DataArray:
+    """A Dask array whose blocks are the shards it is written in; others as they are."""
+    if not array.chunks:
+        return array
+    return array.chunk(dict(zip(array.dims, encoding.get("shards", encoding["chunks"]), strict=True)))
+
+
+def _one_by_one(layers: Layers) -> Iterable[tuple[str, xr.Dataset]]:
+    return layers.items() if isinstance(layers, Mapping) else layers
+
+
+def _checked(layers: Layers, kind: str, path: Path) -> Iterator[tuple[str, xr.Dataset]]:
+    for layer, dataset in _one_by_one(layers):
+        schema.check(dataset, kind, f"{path}: {layer}")
+        yield layer, dataset
 
 
 def consolidate(part: Path) -> None:
@@ -150,10 +171,6 @@ def _check_metadata(path: Path) -> None:
         raise InputError(f"{path}: of format {found}, this version reads {FORMAT}; make it anew")
     if seal != provenance.digest(content):
         raise InputError(f"{path}: its metadata, zarr.json, are not those it was finished with; make it anew")
-
-
-def _group(layer: str) -> str:
-    return f"/{layer.lstrip('/')}"
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:

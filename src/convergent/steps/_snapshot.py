@@ -1,7 +1,7 @@
 """What the steps of one snapshot share: a store of activations in, one labelled store out."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ def derive(
     engine_name : where to compute
     """
     recorded = store.read(activations, "activations", chunks={})
-    layers = {}
-    with engine.of(engine_name, threads):
+
+    def layers() -> Iterator[tuple[str, xr.Dataset]]:
         for layer, dataset in recorded.layers.items():
             with about(f"{activations}: {layer}"):
-                layers[layer] = derived(layer, dataset["activation"])
+                result = derived(layer, dataset["activation"])
+            yield layer, result
+
     attributes = store.stamp(
         f"{title} of {recorded.attributes['snapshot']}",
         step,
@@ -57,4 +59,5 @@ def derive(
         references=references,
         **{name: recorded.attributes[name] for name in INHERITED},
     )
-    store.save(layers, output, kind, attributes)
+    with engine.of(engine_name, threads):
+        store.save(layers(), output, kind, attributes)

@@ -1,8 +1,11 @@
 """Sum the activations of two snapshots up into their moments, as they are and with the images of B permuted."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+
+import xarray as xr
 
 from convergent import engine, moments, store
 from convergent.config import Moments, parse
@@ -22,21 +25,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(*, a: Path, b: Path, settings: Moments, threads: int, output: Path, engine_name: str = "threads") -> None:
     recorded_a, recorded_b = _sides.read(a, b, "activations", chunks={})
-    with engine.of(engine_name, threads):
-        layers = {}
+
+    def layers() -> Iterator[tuple[str, xr.Dataset]]:
         for layer, dataset in recorded_a.layers.items():
             with about(f"{a} and {b}: {layer}"):
-                layers[layer] = moments.between(
-                    dataset["activation"],
-                    recorded_b.layers[layer]["activation"],
+                sides = dataset["activation"], recorded_b.layers[layer]["activation"]
+                result = moments.between(
+                    *sides,
                     precision=settings.precision,
                     permutations=settings.permutations,
                     seed=recorded_a.attributes["probe_seed"],
+                    compute=moments.fits(*sides, settings.permutations),
                 )
+            yield layer, result
+
     attributes = store.stamp(
         f"Moments between {recorded_a.attributes['snapshot']} (A) and {recorded_b.attributes['snapshot']} (B)",
         "between",
         asdict(settings),
         **_sides.attributes(recorded_a, recorded_b),
     )
-    store.save(layers, output, "moments_between", attributes)
+    with engine.of(engine_name, threads):
+        store.save(layers(), output, "moments_between", attributes)

@@ -16,7 +16,9 @@ def run(*, precision: str, **arguments: Any) -> None:
     _snapshot.derive(
         "within",
         "moments_within",
-        lambda layer, activation: moments.within(activation, precision=precision),
+        lambda layer, activation: moments.within(
+            activation, precision=precision, compute=moments.fits(activation, activation)
+        ),
         title="Moments",
         references="Chan, Golub, LeVeque 1979",
         settings={"precision": precision},
