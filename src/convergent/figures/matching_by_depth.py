@@ -23,7 +23,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
             by_depth.draw(axis, line, statistic)
         by_depth.name_layers(axis, list(trained[0].layers))
         axis.set_title(name)
-        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+    # Shared: once all are drawn, or what is drawn later is cut off.
+    figure.axes[0].set_ylim(bottom=min(0, figure.axes[0].get_ylim()[0]))
     figure.axes[0].set_ylabel("mean r of matched units")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     return figure
