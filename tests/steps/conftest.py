@@ -10,6 +10,7 @@ import xarray as xr
 from convergent import moments, store
 
 Layers = dict[str, xr.DataArray]
+PROBE = {"probe_fingerprint": "f", "data": "digits"}
 
 
 @pytest.fixture
@@ -21,11 +22,17 @@ def layers(layer: Callable[..., xr.DataArray], generator: np.random.Generator) -
 
 
 @pytest.fixture
-def stores(layers: list[Layers], tmp_path: Path) -> dict[str, Path]:
+def of_pair() -> dict[str, str]:
+    """The attributes of moments between the two networks."""
+    sides = {f"snapshot_{side}": f"net-{side}" for side in "ab"}
+    return sides | {f"checkpoint_digest_{side}": f"digest {side}" for side in "ab"} | PROBE
+
+
+@pytest.fixture
+def stores(layers: list[Layers], of_pair: dict[str, str], tmp_path: Path) -> dict[str, Path]:
     """Moments, activations and spatial means of both sides, by name."""
-    probe = {"probe_fingerprint": "f", "data": "digits"}
     for name, network in zip("ab", layers, strict=True):
-        attributes = probe | {"snapshot": f"net-{name}", "checkpoint_digest": f"digest {name}"}
+        attributes = PROBE | {"snapshot": f"net-{name}", "checkpoint_digest": f"digest {name}"}
         within = {layer: moments.within(x) for layer, x in network.items()}
         store.save(within, tmp_path / f"{name}.zarr", "moments_within", attributes)
         recorded = {layer: x.compute().to_dataset(name="activation") for layer, x in network.items()}
@@ -33,11 +40,6 @@ def stores(layers: list[Layers], tmp_path: Path) -> dict[str, Path]:
         means = {layer: x.mean(("y", "x")) if "y" in x.dims else x for layer, x in recorded.items()}
         store.save(means, tmp_path / f"pooled_{name}.zarr", "pooled", attributes)
     between = {layer: moments.between(x, layers[1][layer]) for layer, x in layers[0].items()}
-    pair = {
-        f"{key}_{side}": value.format(side)
-        for side in "ab"
-        for key, value in (("snapshot", "net-{}"), ("checkpoint_digest", "digest {}"))
-    }
-    store.save(between, tmp_path / "between.zarr", "moments_between", probe | pair)
+    store.save(between, tmp_path / "between.zarr", "moments_between", of_pair)
     names = ("a", "b", "between", "activations_a", "activations_b", "pooled_a", "pooled_b", "output")
     return {name: tmp_path / f"{name}.zarr" for name in names}

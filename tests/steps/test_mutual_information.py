@@ -27,7 +27,9 @@ def layers(layer: Callable[..., xr.DataArray], generator: np.random.Generator) -
 
 
 @pytest.fixture
-def stores(layers: list[Layers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+def stores(
+    layers: list[Layers], of_pair: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Path]:
     """What the steps before write, and the edges."""
     probe = {"probe_fingerprint": "f", "data": "digits"}
     for name, network in zip("ab", layers, strict=True):
@@ -48,12 +50,7 @@ def stores(layers: list[Layers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     between = {
         name: moments.between(x, layers[1][name], permutations=PERMUTATIONS, seed=SEED) for name, x in layers[0].items()
     }
-    pair = {
-        f"{key}_{side}": value.format(side)
-        for side in "ab"
-        for key, value in (("snapshot", "net-{}"), ("checkpoint_digest", "digest {}"))
-    }
-    store.save(between, tmp_path / "between.zarr", "moments_between", probe | pair)
+    store.save(between, tmp_path / "between.zarr", "moments_between", of_pair)
     names = ("a", "b", "between", "activations_a", "activations_b", "edges_a", "edges_b", "output")
     return {name: tmp_path / f"{name}.zarr" for name in names}
 
