@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from convergent import damage, provenance, replacement, schema
+from convergent import damage, mapped, provenance, replacement, schema
 from convergent.errors import InputError, about
 
 # Raise by hand when the layout of the stores changes: every result but the trained networks is made anew.
@@ -122,7 +122,16 @@ def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
     layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
     for layer, dataset in layers.items():
         schema.check(dataset, kind, f"{path}: {layer}")
+    if kind == "activations" and chunks is not None:
+        group = zarr.open_group(path, mode="r")
+        layers = {layer: _mapped(dataset, group[f"{layer}/activation"], path) for layer, dataset in layers.items()}
     return Store(layers, {str(name): value for name, value in tree.attrs.items() if name != SEAL})
+
+
+def _mapped(dataset: xr.Dataset, stored: Any, path: Path) -> xr.Dataset:
+    """The same with activations that are read without a copy, where they are stored as plain values."""
+    values = mapped.array(stored, path)
+    return dataset if values is None else dataset.assign(activation=dataset["activation"].copy(data=values))
 
 
 def stamp(title: str, step: str, parameters: Mapping[str, Any], **more: Any) -> dict[str, Any]:
