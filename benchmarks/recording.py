@@ -18,7 +18,7 @@ from benchmarks.result import Result, alternately, seconds
 from convergent import networks, recording, shards
 from convergent.config import Recording
 
-IMAGES = {"resnet18": 500, "vgg11_bn": 1500}
+IMAGES = {"resnet18": 1000, "vgg11_bn": 3000}
 FOLDS, BATCH = 10, 50
 TARGET = 0.7
 
@@ -110,7 +110,7 @@ def speed(codec: str, chunk: np.ndarray, path: Path) -> dict[str, str]:
     with ThreadPoolExecutor(1) as thread, zarr.config.set({"threading.max_workers": 1, "async.concurrency": 1}):
         write = seconds(lambda: list(thread.map(written.append, [chunk] * 20)))
         read = seconds(lambda: written.array[:])
-    size = sum(file.stat().st_size for file in written.folder.rglob("0"))
+    size = sum(file.stat().st_size for file in written.folder.rglob("c.*"))
     values = 20 * chunk.size
     return {
         "write Gelem/s": f"{values / write / 1e9:.2f}",
