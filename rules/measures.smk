@@ -162,13 +162,15 @@ rule clustering:
     threads: 1
     resources:
         mem_mb=peak("clustering"),
+        engine="threads",
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("clustering"),
         code=code_digest("steps.clustering", "measures.nystroem"),
     shell:
         "python -m convergent clustering --a {input.a} --b {input.b} --between {input.between}"
-        " --sparse-prediction {input.sparse_prediction} --settings {params.settings:q} --output {output} > {log} 2>&1"
+        " --sparse-prediction {input.sparse_prediction} --settings {params.settings:q} --engine {resources.engine}"
+        " --output {output} > {log} 2>&1"
 
 
 rule subspace_match:

@@ -93,6 +93,13 @@ def test_cuda__without_a_gpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
     said = r"the engine cuda needs CuPy and a GPU .*; use --engine threads"
     with pytest.raises(InputError, match=said), engine.of("cuda", 1):
         pass
+    with pytest.raises(InputError, match=said):
+        engine.array("cuda")
+
+
+def test_array__of_other_engines_leaves_it_where_it_is() -> None:
+    values = np.ones(3)
+    assert engine.array("local")(values) is values
 
 
 def test_slurm__outside_a_step_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ IMPORTED = {
     | {"measures.code_types", "measures.proximal_gradient", "engine"},
     "clustering": PAIR
     | {f"measures.{name}" for name in ("clustering", "cluster_subspaces", "spectral", "dendrogram", "held_out")}
-    | {"measures.forward_selection", "measures.least_squares", "measures.nets"},
+    | {"measures.forward_selection", "measures.least_squares", "measures.nets", "engine"},
     "subspace_match": PAIR | SUBSPACES,
     "subspace_match_sampled": PASS
     | SUBSPACES

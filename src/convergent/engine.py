@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import zarr
 from dask.base import compute
 from dask.delayed import delayed
@@ -75,6 +76,11 @@ def on_device() -> bool:
     return bool(dask.config.get("convergent.cuda", False))
 
 
+def array(name: str) -> Callable[[Any], Any]:
+    """What puts an array where an engine multiplies: of ``cuda`` on the GPU, else it is left as it is."""
+    return _cupy().asarray if name == "cuda" else np.asarray
+
+
 @contextmanager
 def _local(count: int) -> Iterator[None]:
     """A process for each core: decoding by zarr, which has one event loop a process, is then parallel too."""
@@ -124,12 +130,7 @@ def _slurm(count: int) -> Iterator[None]:
 @contextmanager
 def _cuda(count: int) -> Iterator[None]:
     """Blocks are decoded in threads and multiplied on the GPU; several GPUs: a process for each."""
-    try:
-        import cupy
-
-        devices = cupy.cuda.runtime.getDeviceCount()
-    except (ImportError, RuntimeError) as error:
-        raise InputError(f"the engine cuda needs CuPy and a GPU ({error}); use --engine threads") from None
+    devices = _cupy().cuda.runtime.getDeviceCount()
     with dask.config.set({"convergent.cuda": True}):
         if devices == 1:
             with threads(count):
@@ -141,6 +142,16 @@ def _cuda(count: int) -> Iterator[None]:
         with LocalCUDACluster(dashboard_address=DASHBOARD) as cluster, Client(cluster) as client:
             _prepare(client)
             yield
+
+
+def _cupy() -> Any:
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDeviceCount()
+    except (ImportError, RuntimeError) as error:
+        raise InputError(f"the engine cuda needs CuPy and a GPU ({error}); use --engine threads") from None
+    return cupy
 
 
 def _prepare(client: Any) -> None:

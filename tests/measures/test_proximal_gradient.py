@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Lasso
 
 from convergent.measures import lasso, proximal_gradient
@@ -98,3 +99,12 @@ def test_solve__of_wide_layers_is_the_same(generator: np.random.Generator, monke
     difference = (wide - narrow) @ x.T
     assert np.sqrt((difference**2).mean(axis=-1)).max() <= 2 * np.sqrt(2e-6)
     assert np.abs(wide - narrow)[:-1].max() > 0
+
+
+def test_solve__on_tensors_is_the_same(generator: np.random.Generator) -> None:
+    x, y = problem(generator, "planted")
+    within, between = x.T @ x / len(x), x.T @ y / len(x)
+    host, tensors = solve(within, between, GRID), solve(within, between, GRID, array=torch.asarray)
+    np.testing.assert_allclose(tensors, host, atol=2e-3)
+    assert (duality_gap(within, between, tensors, GRID) <= 1e-6).all()
+    assert np.abs(tensors - host).max() > 0

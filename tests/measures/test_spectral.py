@@ -1,9 +1,11 @@
 """Spectral clusters against scikit-learn, planted graphs and the published conv1 matrices."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
@@ -19,6 +21,14 @@ def planted(generator: np.random.Generator) -> np.ndarray:
     affinity = np.abs(np.corrcoef(x, rowvar=False))
     np.fill_diagonal(affinity, 0)
     return affinity
+
+
+@pytest.mark.parametrize("variant", [measure.normalised, measure.li2016])
+def test_variants__on_tensors_find_the_same_clusters(planted: np.ndarray, variant: Callable) -> None:
+    seeds = np.array([0, 1])
+    host = variant(planted, GROUPS, seeds)
+    tensors = variant(planted, GROUPS, seeds, torch.asarray)
+    assert [adjusted_rand_score(*pair) for pair in zip(host, tensors, strict=True)] == [1, 1]
 
 
 @pytest.fixture

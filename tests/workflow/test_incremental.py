@@ -67,7 +67,7 @@ MODULES: dict[str, set[str]] = {
     "networks": {"inspect", "train", "record"},
     "recording": {"record"},
     "blocks": PASSES,
-    "engine": PASSES | {"rdm", "edges"},
+    "engine": PASSES | SPARSE | {"rdm", "edges"},
     "folds": (PASSES | {"rdm", "edges", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
     "moments": PASSES - {"statistics"},
     "tiles": PASSES - {"statistics"},

@@ -49,6 +49,7 @@ def clustering(
     variant: Literal["normalised", "li2016"] = "normalised",
     widest_exact: int = 4096,
     approximate: Approximate | None = None,
+    array: spectral.Place = np.asarray,
     generator: np.random.Generator | None = None,
 ) -> xr.Dataset:
     """Cluster the units of a pair.
@@ -63,6 +64,7 @@ def clustering(
     variant : of `spectral`
     widest_exact, approximate : above so many units with an edge, `approximate` clusters, from a sample of so many;
         `nystroem.normalised`
+    array : puts exact eigenproblems where they are solved, ``cupy.asarray`` on a device
     generator : of the starts and permutations; none: seed 0
 
     Returns
@@ -95,7 +97,7 @@ def clustering(
         graph = affinity[np.ix_(connected, connected)]
         labels = np.full((len(seeds), len(net)), -1)
         if k := _clusters_asked(graph, (~np.isnan(np.diag(joint))).sum() / units_per_cluster):
-            labels[:, connected] = _spectral(graph, k, seeds, variant, widest_exact, approximate)
+            labels[:, connected] = _spectral(graph, k, seeds, variant, widest_exact, approximate, array)
         return labels
 
     labels = labelled(joint, seeds)
@@ -159,11 +161,17 @@ def _clusters_asked(graph: Array, asked: float) -> int:
 
 
 def _spectral(
-    graph: Array, k: int, seeds: np.ndarray, variant: str, widest_exact: int, approximate: Approximate | None
+    graph: Array,
+    k: int,
+    seeds: np.ndarray,
+    variant: str,
+    widest_exact: int,
+    approximate: Approximate | None,
+    array: spectral.Place,
 ) -> np.ndarray:
     """labels[seed, unit], exact where the graph is narrow enough."""
     if len(graph) <= widest_exact:
-        return VARIANTS[variant](graph, k, seeds)
+        return VARIANTS[variant](graph, k, seeds, array)
     wide = f"{len(graph)} units are to be clustered, more than widest_exact = {widest_exact}"
     if variant != "normalised":
         raise InputError(f"{wide}, and the variant {variant} cannot be approximated; raise it, or use normalised")

@@ -6,14 +6,18 @@ units, α = .025, is split once more by the same method. W is the affinity, D th
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, to_device
 from scipy.linalg import eigh
 from sklearn.cluster import KMeans
 
 from convergent.folds import Array
 
 ALPHA = 0.025
+Place = Callable[[Array], Any]  # where an eigenproblem is solved: ``cupy.asarray`` puts it on a GPU
 
 
 def affinities(joint: Array, threshold: float) -> Array:
@@ -23,7 +27,7 @@ def affinities(joint: Array, threshold: float) -> Array:
     return affinity
 
 
-def normalised(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
+def normalised(affinity: Array, k: int, seeds: np.ndarray, array: Place = np.asarray) -> np.ndarray:
     """Clusters by the normalised Laplacian, once for each k-means seed: labels[seed, unit].
 
     Parameters
@@ -31,17 +35,18 @@ def normalised(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
     affinity : symmetric, non-negative, every row with an edge
     k : clusters, at least as many as the graph has components
     seeds : of k-means
+    array : puts the eigenproblem where it is solved
     """
     degree = np.sqrt(affinity.sum(axis=1))
     size = len(affinity)
     scaled = affinity / degree[:, None]
     scaled /= degree[None, :]
-    _, vectors = eigh(scaled, subset_by_index=[size - k, size - 1], overwrite_a=True)
+    vectors = _eigenvectors(scaled, slice(size - k, size), array)
     rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.stack([k_means(rows, k, seed) for seed in seeds])
 
 
-def li2016(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
+def li2016(affinity: Array, k: int, seeds: np.ndarray, array: Place = np.asarray) -> np.ndarray:
     """Clusters by the unnormalised Laplacian, the largest split again: labels[seed, unit]; parameters as `normalised`.
 
     The published limit is twice the mean size of k = 40 clusters; of fewer clusters it is twice their mean size, or all
@@ -52,20 +57,30 @@ def li2016(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
     return np.stack(
         [
             _split(affinity, labels, limit, seed)
-            for seed, labels in zip(seeds, unnormalised(affinity, k, seeds), strict=True)
+            for seed, labels in zip(seeds, unnormalised(affinity, k, seeds, array), strict=True)
         ]
     )
 
 
-def unnormalised(affinity: Array, k: int, seeds: np.ndarray) -> np.ndarray:
+def unnormalised(affinity: Array, k: int, seeds: np.ndarray, array: Place = np.asarray) -> np.ndarray:
     """Clusters by the unnormalised Laplacian as they come: labels[seed, unit]."""
-    _, vectors = eigh(np.diag(affinity.sum(axis=1)) - affinity, subset_by_index=[0, k - 1])
+    vectors = _eigenvectors(np.diag(affinity.sum(axis=1)) - affinity, slice(0, k), array)
     return np.stack([k_means(vectors, k, seed) for seed in seeds])
 
 
 def k_means(rows: Array, k: int, seed: int, starts: int = 10) -> np.ndarray:
     """The best of some starts: labels[row]."""
     return np.asarray(KMeans(k, n_init=starts, random_state=int(seed)).fit_predict(rows))
+
+
+def _eigenvectors(matrix: Array, some: slice, array: Place) -> Array:
+    """Of a symmetric matrix, which is overwritten, by ascending eigenvalue: [row, vector]."""
+    placed = array(matrix)
+    if isinstance(placed, np.ndarray):
+        found = eigh(placed, subset_by_index=[some.start, some.stop - 1], overwrite_a=True)[1]
+    else:
+        found = to_device(array_namespace(placed).linalg.eigh(placed).eigenvectors[:, some], "cpu")
+    return np.asarray(found)
 
 
 def _split(affinity: Array, labels: np.ndarray, limit: float, seed: int) -> np.ndarray:

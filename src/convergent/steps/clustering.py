@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convergent import store
+from convergent import engine, store
 from convergent.config import Clustering, parse
 from convergent.measures.clustering import clustering
 from convergent.steps import _pair
@@ -20,16 +20,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", required=True, type=parse(Clustering), help="the clustering section: a YAML file, or JSON"
     )
+    parser.add_argument(
+        "--engine",
+        dest="engine_name",
+        choices=("threads", "cuda"),
+        default="threads",
+        help="where eigenproblems are solved: on the cores of the job, or on a GPU",
+    )
 
 
-def run(*, settings: Clustering, sparse_prediction: Path, **stores: Path) -> None:
+def run(*, settings: Clustering, sparse_prediction: Path, engine_name: str = "threads", **stores: Path) -> None:
     predicted = store.read(sparse_prediction, "measure")
+    array = engine.array(engine_name)
     _pair.measure(
         "clustering",
         lambda layer, moments, generator: clustering(
             moments,
             predicted.layers[layer]["coefficient_ab"],
             approximate=_nystroem,
+            array=array,
             generator=generator,
             **asdict(settings),
         ),

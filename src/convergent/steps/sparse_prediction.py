@@ -33,6 +33,7 @@ def run(*, settings: SparsePrediction, threads: int, engine_name: str = "threads
                 alphas=settings.alphas,
                 smallest=settings.smallest,
                 run=engine.map if in_tasks else in_turn,
+                array=engine.array(engine_name),
             ),
             title="LASSO prediction of every unit from the units of the other network",
             references="Li et al. 2016, arXiv 1511.07543, section 4",
