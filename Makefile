@@ -19,7 +19,7 @@ results/report.html: $(wildcard results/tables/* results/figures/*/*/*.png)
 
 ## every test
 test: $(STAMP)
-	$(BIN)python -m pytest $(PYTEST)
+	$(BIN)python -m pytest --numprocesses auto --dist loadgroup $(PYTEST)
 
 ## what it costs, beside the floors and the usual ways: results/benchmarks.json and results/benchmarks.md
 bench: $(STAMP)

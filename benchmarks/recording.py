@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 
 from benchmarks.result import Result, alternately, seconds
-from convergent import networks, recording, shards
+from convergent import layout, networks, recording, shards
 from convergent.config import Recording
 
 IMAGES = {"resnet18": 1000, "vgg11_bn": 3000}
@@ -93,10 +93,10 @@ def build(name: str) -> torch.nn.Module:
 def write(folder: Path, size: int) -> None:
     """Files of 64 MB, what the disk takes of the cores without any of this."""
     folder.mkdir()
-    chunk = bytes(shards.CHUNK_BYTES)
-    for number in range(size // shards.SHARD_BYTES + 1):
+    chunk = bytes(layout.CHUNK_BYTES)
+    for number in range(size // layout.SHARD_BYTES + 1):
         with (folder / str(number)).open("wb") as file:
-            for _ in range(shards.SHARD_BYTES // len(chunk)):
+            for _ in range(layout.SHARD_BYTES // len(chunk)):
                 file.write(chunk)
 
 

@@ -28,7 +28,7 @@ IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
-    "record": {"data", "networks", "recording", "rounding", "shards", "store"},
+    "record": {"data", "networks", "recording", "rounding", "layout", "shards", "store"},
     "within": PASS | {"moments", "device", "tiles", "steps._snapshot"},
     "between": PASS | {"moments", "device", "tiles", "steps._sides"},
     "edges": {"store", "folds", "engine", "bins", "steps._snapshot"},

@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 from torch import nn
 
-from convergent import config, histograms, moments, networks, rdms, recording, rounding, shards, store
+from convergent import config, histograms, layout, moments, networks, rdms, recording, rounding, shards, store
 from convergent.bins import edges
 from convergent.errors import InputError
 from convergent.joint_histograms import between as information
@@ -168,8 +168,8 @@ def test_record__fills_chunks_and_shards_from_any_batches(
     record: Callable[..., Recorded], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, batch: int, piece: int
 ) -> None:
     """Images of 3 × 4 × 5 × 4 = 240 bytes: chunks of 6 images, which divide a fold of 12, and shards of 30."""
-    monkeypatch.setattr(shards, "CHUNK_BYTES", 7 * 240)
-    monkeypatch.setattr(shards, "SHARD_BYTES", 35 * 240)
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 7 * 240)
+    monkeypatch.setattr(layout, "SHARD_BYTES", 35 * 240)
     monkeypatch.setattr(recording, "PIECE", piece)
     shown = images(3, 4, 5)
     recorded = record(Fixed(), shown, batch)
@@ -215,7 +215,7 @@ def test_record__writes_while_the_network_runs(
         assert asked.wait(60)
         append(self, chunk)
 
-    monkeypatch.setattr(shards, "CHUNK_BYTES", 12 * 240)
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 12 * 240)
     monkeypatch.setattr(shards.Shards, "append", waits)
     shown = images(3, 4, 5)
     recorded = record(Asking(), shown, 16)
@@ -432,6 +432,23 @@ def test_record__refuses_float16_where_it_takes_variance(
     record(Fixed(), shown.clone(), dtype="float32")
 
 
+def test_record__looks_at_many_images_of_many_positions(record: Callable[..., Recorded]) -> None:
+    """One image has more positions than samples are asked for, and tells nothing of a unit that is constant on it."""
+    shown = images(1, 64, 65) * 0.01 + 100
+    shown[0] = 100
+    with pytest.raises(InputError, match=r"\Alayer map, unit 0: rounding .+ of its variance"):
+        record(Fixed(), shown, dtype="float16")
+
+
+@pytest.mark.parametrize(("images_", "positions"), [(60, 1), (10_000, 1), (500, 64), (60, 4160), (10_000, 12_544)])
+def test_strides__take_about_the_samples_that_are_asked_for(images_: int, positions: int) -> None:
+    of_images, of_positions = recording._strides(images_, positions)
+    looked_at = len(range(0, images_, of_images))
+    assert looked_at >= min(images_, recording.LOOKED_AT)
+    samples = looked_at * len(range(0, positions, of_positions))
+    assert min(images_ * positions, recording.SAMPLES) / 2 <= samples <= 2 * max(recording.SAMPLES, looked_at)
+
+
 def test_record__takes_a_few_subnormal_values_of_a_small_layer(record: Callable[..., Recorded]) -> None:
     shown = images(3, 4, 5).relu()
     shown[:10, 0] = 1e-6
@@ -474,7 +491,7 @@ def test_record__stops_at_once_where_writing_fails(
             raise OSError(errno.ENOSPC, "No space left on device")
         append(self, chunk)
 
-    monkeypatch.setattr(shards, "CHUNK_BYTES", 2 * 240)
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 2 * 240)
     monkeypatch.setattr(shards.Shards, "append", full)
     with pytest.raises(InputError, match=r"\A.*activations/a\.zarr: cannot be written, No space left on device; .+\Z"):
         record(Counting(), images(3, 4, 5), 2)

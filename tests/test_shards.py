@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from convergent import schema, shards
+from convergent import layout, schema, shards
 
 SHAPE = (24, 3, 2, 5)
 
@@ -30,7 +30,7 @@ def written(folder: Path, codec: str, dtype: str) -> zarr.Array:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "sizes" not in request.node.name:
-        monkeypatch.setattr(shards, "sizes", lambda *_: (4, 12))
+        monkeypatch.setattr(layout, "sizes", lambda *_: (4, 12))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -79,7 +79,7 @@ LAYERS = [(64, 112, 112), (256, 56, 56), (64, 32, 32), (64, 16, 16), (512, 7, 7)
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_sizes__of_usual_layers_are_4_to_8_and_32_to_64_megabytes(layer: tuple[int, ...], images: int) -> None:
     image = 2 * math.prod(layer)
-    chunk, shard = shards.sizes(images, images // 10, image)
+    chunk, shard = layout.sizes(images, images // 10, image)
     assert 4e6 <= chunk * image <= 8 * 2**20
     assert 32e6 <= shard * image <= 64 * 2**20
 
@@ -88,12 +88,12 @@ def test_sizes__of_usual_layers_are_4_to_8_and_32_to_64_megabytes(layer: tuple[i
 @pytest.mark.parametrize("folds", [2, 7, 10])
 @pytest.mark.parametrize("image", [1, 10**4, 10**6, 10**8])
 def test_sizes__divide_folds_and_images(fold_size: int, folds: int, image: int) -> None:
-    chunk, shard = shards.sizes(fold_size * folds, fold_size, image)
+    chunk, shard = layout.sizes(fold_size * folds, fold_size, image)
     assert fold_size % chunk == shard % chunk == fold_size * folds % shard == 0
     assert chunk >= 2
     least = min(d for d in range(2, fold_size + 1) if fold_size % d == 0)
-    assert chunk * image <= max(shards.CHUNK_BYTES, least * image)
-    assert shard * image <= max(shards.SHARD_BYTES, chunk * image)
+    assert chunk * image <= max(layout.CHUNK_BYTES, least * image)
+    assert shard * image <= max(layout.SHARD_BYTES, chunk * image)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,6 @@ def test_sizes__by_hand(
     monkeypatch: pytest.MonkeyPatch, chunk_bytes: int, shard_bytes: int, expected: tuple[int, int]
 ) -> None:
     """60 images in folds of 12."""
-    monkeypatch.setattr(shards, "CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(shards, "SHARD_BYTES", shard_bytes)
-    assert shards.sizes(60, 12, 1) == expected
+    monkeypatch.setattr(layout, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(layout, "SHARD_BYTES", shard_bytes)
+    assert layout.sizes(60, 12, 1) == expected

@@ -29,7 +29,7 @@ from convergent.rounding import Rounding
 
 PENDING = 8  # chunks that wait for the writer, at most
 PIECE = 2**18  # values that are looked at together, so that they stay in the cache
-SAMPLES = 2000  # of each unit, at least, from which it is found what float16 takes
+SAMPLES, LOOKED_AT = 2000, 64  # of each unit, and images, about, from which it is found what float16 takes
 DIMS = {1: ("image", "unit"), 2: ("image", "position", "unit"), 3: ("image", "y", "x", "unit")}
 Positions = tuple[np.ndarray, np.ndarray]  # y and x
 Write = Callable[[shards.Shards, np.ndarray], None]
@@ -93,7 +93,7 @@ def record(
 
     Batches run side by side in threads of one core each, which is faster than cores that wait for one another within
     an operation, and gives the same numbers for any number of threads. Held are the outputs of `threads` batches, as
-    many and two more converted, a chunk of each layer and `PENDING` more, each of `shards.CHUNK_BYTES` or two images:
+    many and two more converted, a chunk of each layer and `PENDING` more, each as `layout.sizes` says:
     nothing grows with the number of images.
 
     Parameters
@@ -127,8 +127,7 @@ def record(
         for layer, (units, *grid) in shapes.items()
     }
     means = {layer: (units,) for layer, (units, *_) in shapes.items()}
-    # Every so many images, some are looked at before rounding.
-    steps = {layer: max(images * math.prod(shape[:-1]) // SAMPLES, 1) for layer, shape in stored.items()}
+    strides = {layer: _strides(images, math.prod(shape[:-1])) for layer, shape in stored.items()}
     rounding = {layer: Rounding() for layer in shapes}
 
     def answer(batch: torch.Tensor, start: int) -> dict[str, Answer]:
@@ -140,7 +139,7 @@ def record(
                     outputs.pop(layer),
                     positions.get(layer),
                     settings.dtype,
-                    slice(-start % steps[layer], None, steps[layer]),
+                    (slice(-start % strides[layer][0], None, strides[layer][0]), slice(None, None, strides[layer][1])),
                     layer,
                     of_batch,
                 )
@@ -270,8 +269,20 @@ def _in_order(
         pool.shutdown(cancel_futures=True)
 
 
+def _strides(images: int, positions: int) -> tuple[int, int]:
+    """Every how many images, and positions of these, values are looked at before rounding."""
+    of_images = max(min(images * positions // SAMPLES, images // LOOKED_AT), 1)
+    # Odd, so that it is no column of an even grid alone.
+    return of_images, (images // of_images * positions // SAMPLES) | 1
+
+
 def _converted(
-    output: torch.Tensor, chosen: Positions | None, dtype: str, every: slice, layer: str, image_ids: np.ndarray
+    output: torch.Tensor,
+    chosen: Positions | None,
+    dtype: str,
+    some: tuple[slice, slice],
+    layer: str,
+    image_ids: np.ndarray,
 ) -> Answer:
     """Of the output [image, unit, ...] of a layer; units last, as they are the columns of every product that follows.
 
@@ -292,8 +303,9 @@ def _converted(
         _check(values, dtype, layer, image_ids[run])
         means[run] = values if values.ndim == 2 else values.mean((2, 3), dtype=torch.float64)
         block[run] = (values if chosen is None else values[:, :, y, x]).movedim(1, -1)
-    some = output[every] if chosen is None else output[every][:, :, y, x]
-    return Answer(block, means, some.movedim(1, -1).to("cpu", torch.float32, copy=True))
+    seen = output[some[0]] if chosen is None else output[some[0]][:, :, y, x]
+    seen = seen.flatten(2)[:, :, some[1]] if seen.ndim > 2 else seen
+    return Answer(block, means, seen.movedim(1, -1).to("cpu", torch.float32, copy=True))
 
 
 def _check(values: torch.Tensor, dtype: str, layer: str, image_ids: np.ndarray) -> None:

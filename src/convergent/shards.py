@@ -5,7 +5,6 @@ A shard is its encoded chunks, one after another, and an index: offset and lengt
 a crc32c ends every chunk and the index. Source: Zarr specification 3.1, codec sharding_indexed.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +16,8 @@ import zarr
 from numcodecs import Blosc, Zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from convergent import schema
+from convergent import layout, schema
 
-CHUNK_BYTES = 8 * 2**20
-SHARD_BYTES = 64 * 2**20
 # The codecs of `create`: how zarr is to read a chunk, given the bytes of a number, and how it is written.
 CODECS: dict[str, tuple[Callable[[int], tuple[Any, ...]], Callable[[np.ndarray], Any]]] = {
     "crc32c": (lambda _: (), lambda chunk: chunk),
@@ -73,7 +70,7 @@ def create(
     more : of the array, as zarr takes it
     """
     images, *of_image = shape
-    chunk, shard = sizes(images, images // folds, int(np.prod(of_image)) * np.dtype(dtype).itemsize)
+    chunk, shard = layout.sizes(images, images // folds, int(np.prod(of_image)) * np.dtype(dtype).itemsize)
     compressors, encode = CODECS[codec]
     array = group.create_array(
         name,
@@ -86,27 +83,6 @@ def create(
         **more,
     )
     return Shards(array, Path(group.store_path.store.root, group.path, name), encode)  # type: ignore[attr-defined]
-
-
-def sizes(images: int, fold_size: int, image_bytes: int) -> tuple[int, int]:
-    """Images of a chunk and of a shard: 4–8 MB and 32–64 MB, as far as the numbers of images divide."""
-    # At least two images: the permuted null exchanges the images of a chunk.
-    least = min(_divisors(fold_size)[1:])
-    most = max(CHUNK_BYTES // image_bytes, least)
-    fitting = [chunk for chunk in _divisors(fold_size) if least <= chunk <= most]
-    # A smaller chunk may make a larger shard, where the number of chunks divides badly.
-    found = [
-        (chunk * max(n for n in _divisors(images // chunk) if n == 1 or n * chunk * image_bytes <= SHARD_BYTES), chunk)
-        for chunk in fitting
-        if 2 * chunk >= fitting[-1]
-    ]
-    shard, chunk = max(found)
-    return chunk, shard
-
-
-def _divisors(number: int) -> list[int]:
-    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
-    return sorted({*small, *(number // d for d in small)})
 
 
 def _write(file: Any, content: Any) -> int:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from workflow.project import RECIPE, SMALL, Project
 
+pytestmark = pytest.mark.xdist_group("workflow")  # one small experiment for all
+
 # Measures of a pair that read its moments, and those that read something else.
 OF_MOMENTS = {"correlation", "matching", "sparse_prediction", "clustering", "mutual_information", "subspace_match"} | {
     "similarity"
@@ -73,6 +75,7 @@ MODULES: dict[str, set[str]] = {
     "tiles": PASSES - {"statistics"},
     "device": PASSES - {"statistics"},
     "information": {"mutual_information"},
+    "layout": {"record"},
     "shards": {"record"},
     "rounding": {"record"},
     "measures/nets": {"clustering", "subspace_match", "subspace_match_sampled"},
