@@ -311,6 +311,13 @@ def test_check_same_samples__names_unequal_counts(layer: Layer) -> None:
         moments.between(layer(activations(27)), layer(activations(27)[:20]))
 
 
+def test_check_same_samples__refuses_other_folds(layer: Layer) -> None:
+    a = layer(activations(10), FOLDS)
+    b = a.assign_coords(fold=("image", a["fold"].values[::-1]))
+    with pytest.raises(InputError, match="the two sides have different folds; make both of one probe"):
+        moments.check_same_samples(a, b)
+
+
 @pytest.mark.parametrize("grid", [(), (4, 1), (3, 2)])
 def test_check_same_samples__names_unequal_grids(layer: Layer, grid: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as refused:

@@ -19,7 +19,7 @@ from dask.delayed import Delayed, delayed
 
 from convergent import activations, blocks, device, engine
 from convergent.errors import InputError, at_least
-from convergent.folds import Array, Moments, check_same_images, joined, merge
+from convergent.folds import Array, Moments, check_same_folds, check_same_images, joined, merge
 from convergent.tiles import ROWS, Tiles, spans
 
 MEMORY = 64 * 2**20  # bytes of comoments that a task adds up
@@ -237,8 +237,9 @@ def fits(a: xr.DataArray, b: xr.DataArray, permutations: int = 0) -> bool:
 
 
 def check_same_samples(a: xr.DataArray, b: xr.DataArray) -> None:
-    """Refuse two layers not recorded on the same images and positions; the error names the first difference."""
+    """Refuse two layers not recorded on the same images, folds and positions; the error names the first difference."""
     check_same_images(a["image_id"].values, b["image_id"].values)
+    check_same_folds(a["fold"].values, b["fold"].values)
     if a.shape[1:-1] != b.shape[1:-1]:
         raise InputError(
             f"the two layers have positions {a.shape[1:-1]} and {b.shape[1:-1]}; compare layers of one grid"
