@@ -26,7 +26,7 @@ SNAPSHOT = r"[a-z0-9_]+-s\d+-[a-z0-9_]+"
 
 
 def layers_of(network):
-    return EXPERIMENT.layers if EXPERIMENT.layers == "all" else EXPERIMENT.layers.get(network, "all")
+    return experiments.layers_of(EXPERIMENT.layers, network)
 
 
 def check_known_layers():

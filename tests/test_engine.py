@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dask
 import dask.array as da
+import distributed
 import numpy as np
 import pytest
 import zarr
@@ -72,6 +73,16 @@ def test_local__computes_in_as_many_processes_with_their_pools_limited() -> None
     assert dask.config.get("scheduler", None) is None
 
 
+def test_local__says_that_its_workers_did_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(**_: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", killed)
+    said = r"the engine local: Nanny failed to start\.; see the log, or use --engine threads"
+    with pytest.raises(InputError, match=said), engine.of("local", 1):
+        pass
+
+
 def fail(_: int) -> None:
     raise InputError("unit 3, image i7: activation nan is not finite")
 
@@ -105,6 +116,17 @@ def test_array__of_other_engines_leaves_it_where_it_is() -> None:
 def test_slurm__outside_a_step_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     said = "the engine slurm needs SLURM_JOB_ID; start the step by srun"
+    with pytest.raises(InputError, match=said), engine.of("slurm", 1):
+        pass
+
+
+@pytest.mark.parametrize("rank", ["1", "2"])
+def test_slurm__says_that_the_scheduler_never_came(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rank: str) -> None:
+    for name, value in {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "3", "SLURM_PROCID": rank}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(engine, "PATIENCE", 0.2)
+    monkeypatch.chdir(tmp_path)
+    said = r"the engine slurm: no scheduler has come within 0\.2 s; see the log"
     with pytest.raises(InputError, match=said), engine.of("slurm", 1):
         pass
 

@@ -199,7 +199,7 @@ def test_main__keeps_the_old_store_when_the_disk_is_full(made: Path, tmp_path: P
     output = tmp_path / "moments.zarr"
     store.save({"old": killed.edges(1.0)}, output, "edges", {})
     command = [sys.executable, "-m", "convergent", *arguments("within", inputs("within", made), output)]
-    environment = os.environ | {"PYTHONPATH": str(TESTS.parent / "src"), "NUMBA_DISABLE_JIT": "1"}
+    environment = os.environ | {"PYTHONPATH": str(TESTS.parent / "src"), "NUMBA_CACHE_DIR": str(made / "numba")}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, preexec_fn=lambda: with_little_room(size)
     )

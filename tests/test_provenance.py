@@ -23,21 +23,23 @@ STEPS = [
 
 PAIR = {"store", "folds", "measures.summary", "steps._pair", "steps._sides"}
 PASS = {"store", "folds", "blocks", "engine"}
-SUBSPACES = {f"measures.{name}" for name in ("subspace_match", "minimal_matches", "nets", "peeling", "removal")}
+SUBSPACES = {"compiled"} | {
+    f"measures.{name}" for name in ("subspace_match", "minimal_matches", "nets", "peeling", "removal")
+}
 IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
     "record": {"data", "networks", "recording", "rounding", "layout", "shards", "store"},
-    "within": PASS | {"moments", "device", "tiles", "steps._snapshot"},
-    "between": PASS | {"moments", "device", "tiles", "steps._sides"},
-    "edges": {"store", "folds", "engine", "bins", "steps._snapshot"},
+    "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},
+    "between": PASS | {"moments", "device", "tiles", "compiled", "steps._sides"},
+    "edges": {"store", "folds", "engine", "bins", "compiled", "steps._snapshot"},
     "rdm": {"store", "folds", "engine", "rdms", "steps._snapshot"},
     "statistics": PASS | {"steps._snapshot"} | {"histograms", "measures.statistics", "measures.summary"},
     "correlation": PAIR | {"measures.correlation"},
     "mutual_information": PAIR
     | PASS
-    | {"moments", "device", "tiles", "bins", "information", "joint_histograms"}
+    | {"moments", "device", "tiles", "compiled", "bins", "information", "joint_histograms"}
     | {"measures.mutual_information", "measures.assignment"},
     "matching": PAIR | {"measures.matching", "measures.assignment", "measures.rows"},
     "sparse_prediction": PAIR

@@ -6,8 +6,8 @@ Source: Li et al. 2016 (arXiv 1511.07543), section 3.2.
 
 import numpy as np
 import xarray as xr
-from numba import njit
 
+from convergent.compiled import compiled
 from convergent.errors import InputError
 from convergent.folds import Array
 
@@ -80,7 +80,7 @@ def _quantiles(ordered: Array, bins: int) -> Array:
     return ordered[-(-np.arange(1, bins) * len(ordered) // bins) - 1]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _encode(values: np.ndarray, edge: np.ndarray, found: np.ndarray) -> None:
     """Count the edges [bin, unit] below values [sample, unit] into found [unit, sample]."""
     samples, units = values.shape

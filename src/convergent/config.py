@@ -4,6 +4,7 @@ Each key is declared once, with its meaning and its limits; the JSON schema, the
 config/README.md come from these declarations. The Snakefile imports this module: no scientific library.
 """
 
+import argparse
 import difflib
 import itertools
 import json
@@ -237,26 +238,13 @@ def load(config: Mapping[str, Any], root: Path) -> "tuple[Experiment, dict[str, 
     InputError : one line that names the key, what was found and what would be right
     """
     experiment: Experiment = build(Experiment, config, "configuration")
-    _check_experiment(experiment)
+    check_experiment(experiment)
     recipes = {
         network: load_recipe(root / "config" / "networks" / f"{network}.yaml") for network in experiment.networks
     }
-    sizes = {recipe.data: recipe.image_size for recipe in recipes.values()}
     for network, recipe in recipes.items():
-        where = f"config/networks/{network}.yaml"
-        if recipe.image_size != sizes[recipe.data]:
-            raise InputError(
-                f"{where}: image_size: {recipe.image_size}, but another network of the experiment reads {recipe.data} "
-                f"at {sizes[recipe.data]}; compare networks on images of one size"
-            )
-        _check_stages(experiment, recipe, where)
-        _check_files(recipe, where, root)
-        held_out = _held_out(recipe.data)
-        if experiment.probe.images > held_out:
-            raise InputError(
-                f"configuration: probe.images: {experiment.probe.images} is more than the {held_out} held-out images "
-                f"of {recipe.data}"
-            )
+        _check_files(recipe, f"config/networks/{network}.yaml", root)
+    check_recipes(experiment, recipes)
     return experiment, recipes
 
 
@@ -309,6 +297,13 @@ def parse(cls: type) -> Callable[[str], Any]:
     return section
 
 
+def add_settings(parser: argparse.ArgumentParser, cls: type, section: str) -> None:
+    """The option of a step that takes a section of the configuration."""
+    parser.add_argument(
+        "--settings", required=True, type=parse(cls), help=f"the {section} section: a YAML file, or JSON"
+    )
+
+
 def json_schema(cls: type) -> dict[str, Any]:
     """The JSON schema of a dataclass of this module; config/schema.json is that of `Experiment`."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema_of(cls)}
@@ -331,6 +326,11 @@ def network_identity(recipe: Recipe, root: Path) -> str:
             "file": provenance.file_digest(root / file) if file else None,
         }
     )
+
+
+def layers_of(layers: str | Mapping[str, Sequence[str]], network: str) -> Literal["all"] | Sequence[str]:
+    """The layers of one network, from those of an experiment: all where it names none."""
+    return "all" if isinstance(layers, str) else layers.get(network, "all")
 
 
 def check_layers(
@@ -356,7 +356,13 @@ def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str
     ]
 
 
-def _check_experiment(experiment: Experiment) -> None:
+def check_experiment(experiment: Experiment) -> None:
+    """Refuse keys that do not go together.
+
+    Raises
+    ------
+    InputError : one line that names the key, what was found and what would be right
+    """
     probe, names = experiment.probe, [comparison.name for comparison in experiment.comparisons]
     if experiment.name in FOLDERS:
         raise InputError(f"configuration: name: {experiment.name} is a folder of results already; choose another name")
@@ -404,6 +410,30 @@ def _check_experiment(experiment: Experiment) -> None:
             )
 
 
+def check_recipes(experiment: Experiment, recipes: Mapping[str, Recipe]) -> None:
+    """Refuse recipes that cannot serve an experiment, as far as that is known before there are any data.
+
+    Raises
+    ------
+    InputError : one line that names the key, what was found and what would be right
+    """
+    sizes = {recipe.data: recipe.image_size for recipe in recipes.values()}
+    for network, recipe in recipes.items():
+        where = f"config/networks/{network}.yaml"
+        if recipe.image_size != sizes[recipe.data]:
+            raise InputError(
+                f"{where}: image_size: {recipe.image_size}, but another network of the experiment reads {recipe.data} "
+                f"at {sizes[recipe.data]}; compare networks on images of one size"
+            )
+        _check_stages(experiment, recipe, where)
+        held_out = _held_out(recipe.data)
+        if held_out is not None and experiment.probe.images > held_out:
+            raise InputError(
+                f"configuration: probe.images: {experiment.probe.images} is more than the {held_out} held-out images "
+                f"of {recipe.data}"
+            )
+
+
 def _check_stages(experiment: Experiment, recipe: Recipe, where: str) -> None:
     for i, comparison in enumerate(experiment.comparisons):
         if comparison.stage not in recipe.stages:
@@ -413,11 +443,13 @@ def _check_stages(experiment: Experiment, recipe: Recipe, where: str) -> None:
             )
 
 
-def _held_out(data: str) -> int:
-    """Held-out images of a data set, of a folder at most its files."""
+def _held_out(data: str) -> int | None:
+    """Held-out images of a data set, of a folder at most its files; None where the folder is not there."""
     root = data_root()
-    if data in HELD_OUT or root is None:
+    if data in HELD_OUT:
         return HELD_OUT[data]
+    if root is None or not (root / data).is_dir():
+        return None
     return sum(1 for _ in (root / data / "test").glob("*/*"))
 
 

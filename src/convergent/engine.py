@@ -6,8 +6,9 @@ Dask, BLAS and zarr together never take more than the cores that were given: eac
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from convergent.errors import InputError
 ENGINES = ("threads", "local", "slurm", "cuda")
 # Where the dashboard of a cluster listens; any free port of this machine, unless asked otherwise.
 DASHBOARD = os.environ.get("CONVERGENT_DASHBOARD", "127.0.0.1:0")
+# Seconds until a cluster is given up whose processes have not all come, or of which no worker is left.
+PATIENCE = 600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,12 +89,14 @@ def _local(count: int) -> Iterator[None]:
     """A process for each core: decoding by zarr, which has one event loop a process, is then parallel too."""
     from distributed import Client, LocalCluster
 
-    with (
-        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=DASHBOARD) as cluster,
-        Client(cluster) as client,
-    ):
-        _prepare(client)
-        yield
+    with _losses("local"):
+        try:
+            cluster = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=DASHBOARD)
+        except RuntimeError as error:
+            raise InputError(f"the engine local: {error}; see the log, or use --engine threads") from None
+        with cluster, Client(cluster) as client:
+            _prepare(client)
+            yield
 
 
 @contextmanager
@@ -110,21 +115,25 @@ def _slurm(count: int) -> Iterator[None]:
         raise InputError("the engine slurm needs at least 3 tasks: the scheduler, the step itself, and the workers")
     # Each step of a job has a scheduler of its own.
     name = f"dask-{os.environ['SLURM_JOB_ID']}-{os.environ.get('SLURM_STEP_ID', '0')}.json"
-    try:
-        runner = SLURMRunner(
-            scheduler_file=name,
-            scheduler_options={"dashboard": False},
-            worker_options={"nthreads": count, "memory_limit": 0, "dashboard": False},
-        )
-    except KeyboardInterrupt:  # so the runner ends the scheduler and the workers
-        sys.exit(0)
-    try:
-        with runner, Client(runner) as client:
-            client.wait_for_workers(runner.n_workers)
-            _prepare(client)
-            yield
-    finally:
-        Path(name).unlink(missing_ok=True)
+    _wait_for_scheduler(Path(name))
+    with _losses("slurm"):
+        try:
+            runner = SLURMRunner(
+                scheduler_file=name,
+                scheduler_options={"dashboard": False},
+                worker_options={"nthreads": count, "memory_limit": 0, "dashboard": False},
+            )
+        except KeyboardInterrupt:  # so the runner ends the scheduler and the workers
+            sys.exit(0)
+        try:
+            with Client(runner) as client:
+                _wait_for_workers(client, runner.n_workers)
+                _prepare(client)
+                yield
+        finally:
+            with suppress(OSError):  # of a scheduler that was killed
+                runner.close()
+            Path(name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -139,9 +148,29 @@ def _cuda(count: int) -> Iterator[None]:
         from dask_cuda import LocalCUDACluster
         from distributed import Client
 
-        with LocalCUDACluster(dashboard_address=DASHBOARD) as cluster, Client(cluster) as client:
+        with _losses("cuda"), LocalCUDACluster(dashboard_address=DASHBOARD) as cluster, Client(cluster) as client:
             _prepare(client)
             yield
+
+
+@contextmanager
+def _losses(name: str) -> Iterator[None]:
+    """What a killed worker has lost, Dask computes once more on those that are left; where none can, say why."""
+    from distributed import CancelledError, KilledWorker
+    from distributed.scheduler import NoWorkerError
+
+    try:
+        with dask.config.set({"distributed.scheduler.no-workers-timeout": PATIENCE}):
+            yield
+    except KilledWorker as error:
+        lost = f"{error.allowed_failures + 1} workers were killed at the same task"
+    except NoWorkerError as error:
+        lost = f"all workers were killed, and none has come back within {error.timeout:.0f} s"
+    except CancelledError:
+        lost = "the scheduler is gone"
+    else:
+        return
+    raise InputError(f"the engine {name}: {lost}; see the log, and give the job more memory or fewer threads")
 
 
 def _cupy() -> Any:
@@ -152,6 +181,22 @@ def _cupy() -> Any:
     except (ImportError, RuntimeError) as error:
         raise InputError(f"the engine cuda needs CuPy and a GPU ({error}); use --engine threads") from None
     return cupy
+
+
+def _wait_for_scheduler(file: Path) -> None:
+    """The runner would wait for ever for a first task that was killed before it had begun."""
+    deadline = time.monotonic() + PATIENCE
+    while os.environ["SLURM_PROCID"] != "0" and not file.exists():
+        if time.monotonic() > deadline:
+            raise InputError(f"the engine slurm: no scheduler has come within {PATIENCE} s; see the log")
+        time.sleep(0.1)
+
+
+def _wait_for_workers(client: Any, workers: int) -> None:
+    try:
+        client.wait_for_workers(workers, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise InputError(f"the engine slurm: {error} s; see the log, or ask for fewer tasks") from None
 
 
 def _prepare(client: Any) -> None:

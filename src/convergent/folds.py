@@ -7,6 +7,7 @@ Folds add up to the whole; the whole minus one fold is the leave-one-fold-out va
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import xarray as xr
@@ -142,11 +143,12 @@ def fold(moments: xr.Dataset, index: int, replicate: int | None = None) -> Pair:
 
 def total(moments: xr.Dataset, replicate: int | None = None) -> Pair:
     """The moments of all folds together."""
-    whole = fold(moments, 0, replicate)
-    for index in range(1, moments.sizes["fold"]):
-        part = fold(moments, index, replicate)
-        whole = Pair(merge(whole.a, part.a), merge(whole.b, part.b), merge(whole.ab, part.ab))
-    return whole
+    return together(fold(moments, index, replicate) for index in range(moments.sizes["fold"]))
+
+
+def together(parts: Iterable[Pair]) -> Pair:
+    """The moments of disjoint sets of samples together."""
+    return reduce(lambda p, q: Pair(merge(p.a, q.a), merge(p.b, q.b), merge(p.ab, q.ab)), parts)
 
 
 def leave_one_out(moments: xr.Dataset, whole: Pair) -> Iterator[tuple[Pair, Pair]]:

@@ -10,8 +10,8 @@ with Miller and Madow's correction (1955). Histograms are [unit_a, unit_b, code_
 import math
 
 import numpy as np
-from numba import njit
 
+from convergent.compiled import compiled
 from convergent.folds import Array
 
 N_LOG_N = np.arange(2**16) * np.log(np.maximum(np.arange(2**16), 1))
@@ -55,7 +55,7 @@ def _entropy(counts: np.ndarray) -> tuple[Array, np.ndarray]:
     return entropy, occupied
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sum_entropy(counts: np.ndarray, n_log_n: np.ndarray, entropy: np.ndarray, occupied: np.ndarray) -> None:
     """ln N − Σ n ln n / N of each row of counts, cell after cell, so that empty cells change nothing."""
     for row in range(len(counts)):
@@ -69,7 +69,7 @@ def _sum_entropy(counts: np.ndarray, n_log_n: np.ndarray, entropy: np.ndarray, o
         occupied[row] = cells
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _marginals(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Counts of each unit of A, and of each of B, [unit, code]: sums of so short axes take NumPy ten times as long."""
     units_a, units_b, codes_a, codes_b = tables.shape

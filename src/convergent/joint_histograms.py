@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 from dask.base import compute, persist
 from dask.delayed import Delayed, delayed
-from numba import njit
 
 from convergent import activations, blocks
 from convergent.bins import codes, edges
+from convergent.compiled import compiled
 from convergent.errors import InputError
 from convergent.folds import Array
 from convergent.information import VARIABLES, information
@@ -224,7 +224,7 @@ def _sets(tables: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count(codes_a: np.ndarray, codes_b: np.ndarray, tables: np.ndarray) -> None:
     """Add codes [unit, sample] of both sides to tables [unit_a, unit_b, code_a, code_b]."""
     units_a, units_b, width_a, width_b = tables.shape

@@ -18,8 +18,9 @@ from pathlib import Path
 VERSION = "0.1.0"
 PACKAGE = Path(__file__).parent
 # Settings reach a step as parameters, a changed dimension is refused on reading, an error leaves no result, a changed
-# layout of the stores raises store.FORMAT, no step labels arrays from elsewhere: none of these changes a result.
-NOT_DIGESTED = {"schema", "config", "provenance", "errors", "activations"}
+# layout of the stores raises store.FORMAT, no step labels arrays from elsewhere, a folder takes the place of another
+# as it is: none of these changes a result.
+NOT_DIGESTED = {"schema", "config", "provenance", "errors", "activations", "replacement"}
 MODULE = {"scikit-learn": "sklearn", "dask-ml": "dask_ml"}
 RECORDED = ("numpy", "scipy", "scikit-learn", "xarray", "zarr", "dask", "dask-ml", "numba", "torch", "torchvision")
 

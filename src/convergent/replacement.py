@@ -45,6 +45,18 @@ def of(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written, {os.strerror(error.errno)}; make room and run again") from None
 
 
+def hold(lock: TextIO, doing: str) -> None:
+    """Wait for another process that holds a lock file, and say so; where there are no locks, go on without."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"another process is {doing}; waiting for it", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:  # Lustre may be mounted without
+            raise
+
+
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Wait for another process that writes the same store; the lock of a killed one is free."""
@@ -61,14 +73,7 @@ def _held(lock: Path) -> TextIO:
     """The lock file, held; not one that its last holder has removed while this one waited."""
     while True:
         file = lock.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another process is writing {lock.name[1:-5]}; waiting for it", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:  # Lustre may be mounted without
-                raise
+        hold(file, f"writing {lock.name[1:-5]}")
         with suppress(FileNotFoundError):
             if os.path.samestat(lock.stat(), os.fstat(file.fileno())):
                 return file

@@ -88,6 +88,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write a store to, which takes its place when the block ends without an error."""
     with replacement.of(path) as part:
         yield part
+        for left in part.rglob("*.partial"):  # by a worker that was killed while it wrote; another has written it
+            left.unlink()
         _seal(part)
 
 

@@ -9,9 +9,9 @@ to their place and multiplied by a power of two: exact for every finite value, a
 from collections.abc import Iterator
 
 import numpy as np
-from numba import njit
 
 from convergent.blocks import finite
+from convergent.compiled import compiled
 from convergent.folds import Array
 
 BYTES = 4 * 2**20  # of a tile
@@ -80,7 +80,7 @@ def spans(images: int, positions: int, units: int, precision: str) -> Iterator[s
     return (slice(start, start + step) for start in range(0, images, step))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _widen_half(half: np.ndarray, centre: np.ndarray, tile: np.ndarray, bits: np.ndarray, total: np.ndarray) -> bool:
     """Fill a tile from the bits of float16: sign, 5 bits of exponent and 10 of fraction; whether all are finite.
 
@@ -104,7 +104,7 @@ def _widen_half(half: np.ndarray, centre: np.ndarray, tile: np.ndarray, bits: np
     return bool(largest < np.uint64(0x7C00))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _widen(values: np.ndarray, centre: np.ndarray, scale: np.ndarray, tile: np.ndarray, total: np.ndarray) -> None:
     for i in range(values.shape[0]):
         for u in range(values.shape[1]):

@@ -56,15 +56,12 @@ def test_errors__agree_with_those_from_all_moments(moments: xr.Dataset) -> None:
     """Coefficients that are 0 outside the clusters, on the moments of all units."""
     split = held_out.splits(moments)
     squared, total = errors(moments, LABEL_A, LABEL_B)
-    of_b = held_out.errors(split, lambda within, between: measure.coefficients(within, between, LABEL_A, LABEL_B))
-    of_a = held_out.errors(
-        held_out.exchanged(split), lambda within, between: measure.coefficients(within, between, LABEL_B, LABEL_A)
+    of_b, total_b = held_out.scores(split, held_out.score(lambda *r: measure.coefficients(*r, LABEL_A, LABEL_B)))
+    of_a, total_a = held_out.scores(
+        held_out.exchanged(split), held_out.score(lambda *r: measure.coefficients(*r, LABEL_B, LABEL_A))
     )
     known = np.isfinite(squared[0, 0])
-    expected = (
-        np.concatenate([of_a, of_b], axis=2),
-        np.hstack([held_out.total_squares(held_out.exchanged(split)), held_out.total_squares(split)]),
-    )
+    expected = np.concatenate([of_a, of_b], axis=2), np.hstack([total_a, total_b])
     np.testing.assert_allclose(squared[:, :, known], expected[0][:, :, known], rtol=1e-10)
     np.testing.assert_allclose(total[:, known], expected[1][:, known], rtol=1e-12)
 

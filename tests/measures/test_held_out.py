@@ -20,13 +20,13 @@ def data(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return x, y + x[:, 1:2] * [2, 0, 0]
 
 
-def test_errors__agree_with_explicit_predictions(
+def test_scores__agree_with_explicit_predictions(
     pair: Moments, data: tuple[np.ndarray, np.ndarray], generator: np.random.Generator
 ) -> None:
     x, y = data
     weights = generator.standard_normal((2, 3, 4))
     split = held_out.splits(pair(x, y))
-    found, total = held_out.errors(split, lambda within, between: weights), held_out.total_squares(split)
+    found, total = held_out.scores(split, held_out.score(lambda within, between: weights))
     for k in range(K):
         known, out = np.arange(60) // 12 != k, np.arange(60) // 12 == k
         spread = x[known].std(axis=0)
@@ -36,7 +36,7 @@ def test_errors__agree_with_explicit_predictions(
         np.testing.assert_allclose(total[k], ((y[out] - y[known].mean(axis=0)) ** 2).sum(axis=0), rtol=1e-8, atol=1e-8)
 
 
-def test_errors__fit_sees_the_correlations_of_the_other_folds(
+def test_scores__fit_sees_the_correlations_of_the_other_folds(
     pair: Moments, data: tuple[np.ndarray, np.ndarray]
 ) -> None:
     x, y = data
@@ -46,7 +46,7 @@ def test_errors__fit_sees_the_correlations_of_the_other_folds(
         seen.append((within, between))
         return np.zeros_like(between.T)
 
-    held_out.errors(held_out.splits(pair(x, y)), fit)
+    held_out.scores(held_out.splits(pair(x, y)), held_out.score(fit))
     for k, (within, between) in enumerate(seen):
         live = [1, 2] if k == 0 else [0, 1, 2]
         known = np.arange(60) // 12 != k
@@ -61,7 +61,9 @@ def test_errors__fit_sees_the_correlations_of_the_other_folds(
 def test_exchanged__exchanges_the_networks(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = data
     turned, other = held_out.exchanged(held_out.splits(pair(x, y))), held_out.splits(pair(y, x))
-    np.testing.assert_allclose(held_out.total_squares(turned), held_out.total_squares(other), rtol=1e-9, atol=1e-9)
+    none = held_out.score(lambda within, between: np.zeros_like(between.T))
+    for found, expected in zip(held_out.scores(turned, none), held_out.scores(other, none), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
     for (training, _), (expected, _) in zip(turned, other, strict=True):
         np.testing.assert_allclose(held_out.correlations(training)[1], held_out.correlations(expected)[1], atol=1e-9)
 

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import kstest
 
 from convergent import folds
+from convergent.errors import InputError
 from convergent.folds import Moments, Pair
 from convergent.measures import matching as measure
 from convergent.measures.matching import OF_ROWS, STATISTICS, matching
@@ -302,6 +303,14 @@ def test_matching__of_rows_is_that_of_samples_where_samples_are_rows(matched: xr
         found = matched[variable]
         np.testing.assert_allclose(found.sel(statistic=ROWS), found.sel(statistic=samples), rtol=1e-9)
     assert matched["summary_null"].sel(statistic=ROWS, null_kind="rotated").isnull().all()
+
+
+@pytest.mark.parametrize("side", ["rows_a", "rows_b"])
+def test_matching__refuses_rows_of_one_side_alone(
+    pair: Callable[..., xr.Dataset], layer: Callable[..., xr.DataArray], data: tuple[np.ndarray, np.ndarray], side: str
+) -> None:
+    with pytest.raises(InputError, match="rows of one side alone; pass both or none"):
+        matching(pair(*data), **{side: layer(data[0])})
 
 
 def test_matching__permutes_the_rows(matched: xr.Dataset, data: tuple[np.ndarray, np.ndarray]) -> None:

@@ -13,7 +13,7 @@ from convergent import folds
 from convergent.errors import InputError
 from convergent.measures import peeling
 from convergent.measures import subspace_match as measure
-from convergent.measures.peeling import checked_epsilons, critical_epsilons, maximum_match, peel, regressions
+from convergent.measures.peeling import checked_epsilons, critical_epsilons, peel, regressions
 from convergent.measures.subspace_match import scaled, subspace_match, unit_gram
 
 PROPERTY = settings(max_examples=25)
@@ -27,6 +27,11 @@ def gram_of(*networks: np.ndarray) -> np.ndarray:
     """Of the units of two networks, the columns of their samples."""
     joint = np.hstack(networks)
     return scaled(joint.T @ joint, joint.any(axis=0))
+
+
+def maximum_match(gram: np.ndarray, size_a: int, epsilon: float) -> np.ndarray:
+    """Which units are in the maximum ε-match; a dead one, NaN, is not."""
+    return critical_epsilons(gram, size_a, RIDGE) <= epsilon
 
 
 def networks(seed: int, size_a: int = 6, size_b: int = 5, samples: int = 60) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,8 @@
 """The step train: its files, and that a killed training ends with the weights of an uninterrupted one."""
 
 import csv
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -258,6 +260,26 @@ def test_run__survives_a_kill(tmp_path: Path) -> None:
         "training.json",
     }
     assert weights(output) == weights(run(tmp_path / "whole", chosen, seed=4))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_run__does_without_locks_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def no_lock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    assert weights(run(tmp_path / "net-s0")).keys() == {"init", "final"}
+
+
+def test_run__raises_other_errors_of_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        run(tmp_path / "net-s0")
 
 
 def test_run__waits_for_a_training_that_outlived_its_snakemake(tmp_path: Path) -> None:

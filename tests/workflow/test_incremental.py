@@ -74,6 +74,7 @@ MODULES: dict[str, set[str]] = {
     "moments": PASSES - {"statistics"},
     "tiles": PASSES - {"statistics"},
     "device": PASSES - {"statistics"},
+    "compiled": (PASSES - {"statistics"}) | {"edges", "subspace_match"},
     "information": {"mutual_information"},
     "layout": {"record"},
     "shards": {"record"},

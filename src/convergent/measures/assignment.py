@@ -28,6 +28,16 @@ def inverse(partner: np.ndarray, size: int) -> np.ndarray:
     return found
 
 
+def labelled(partner: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Labels of partners, −1 for none."""
+    return np.where(partner >= 0, labels[partner], -1)
+
+
+def with_partner(r: Array, partner: np.ndarray) -> Array:
+    """The value of each row with its partner; NaN for none."""
+    return np.where(partner >= 0, r[np.arange(len(r)), partner], np.nan)
+
+
 def mutual_nearest(r: Array) -> np.ndarray:
     """Which rows are the best partner of their best partner."""
     partner, back = semi_match(r), semi_match(r.T)

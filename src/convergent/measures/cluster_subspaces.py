@@ -8,7 +8,6 @@ cluster matters, so that of wide layers only the moments of a few clusters at a 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import xarray as xr
@@ -17,7 +16,7 @@ from convergent import folds
 from convergent.folds import Array, Pair
 from convergent.measures import held_out
 from convergent.measures.forward_selection import select
-from convergent.measures.held_out import Fit, Split
+from convergent.measures.held_out import Score, Split
 from convergent.measures.least_squares import least_squares
 
 Labels = tuple[np.ndarray, np.ndarray]  # the cluster of each unit of A and of B; −1: none
@@ -40,19 +39,14 @@ class Group:
     parts: Sequence[Pair]
 
     @property
-    def split(self) -> list[Split]:
-        """Each fold with all the others."""
-        whole = reduce(_together, self.parts)
-        return [(folds.rest_of(whole, part), part) for part in self.parts]
-
-    @property
-    def fits(self) -> tuple[Fit, Fit]:
-        """Of units of A from those of B, and back."""
+    def sides(self) -> tuple[tuple[Sequence[Split], Score], tuple[Sequence[Split], Score]]:
+        """Of units of A from those of B, and back: each fold with all the others, and what is fitted."""
+        whole = folds.together(self.parts)
+        split = [(folds.rest_of(whole, part), part) for part in self.parts]
         label_a, label_b = self.labels
-        return (
-            lambda within, between: coefficients(within, between, label_b, label_a),
-            lambda within, between: coefficients(within, between, label_a, label_b),
-        )
+        of_a = held_out.score(lambda within, between: coefficients(within, between, label_b, label_a))
+        of_b = held_out.score(lambda within, between: coefficients(within, between, label_a, label_b))
+        return (held_out.exchanged(split), of_a), (split, of_b)
 
 
 def groups(moments: xr.Dataset, labels: Sequence[Labels], replicate: int | None = None) -> list[list[Group]]:
@@ -91,12 +85,7 @@ def errors(of_labels: Sequence[Group], size: int, count: int) -> tuple[Array, Ar
     """
     squared, total = np.full((count, 2, size), np.nan), np.full((count, size), np.nan)
     for group in of_labels:
-        split = group.split
-        turned, (fit_a, fit_b) = held_out.exchanged(split), group.fits
-        squared[:, :, group.places] = np.concatenate(
-            [held_out.errors(turned, fit_a), held_out.errors(split, fit_b)], axis=2
-        )
-        total[:, group.places] = np.hstack([held_out.total_squares(turned), held_out.total_squares(split)])
+        _put(squared, total, group.places, *(held_out.scores(*side) for side in group.sides))
     return squared, total
 
 
@@ -134,16 +123,9 @@ def standard_error(of_labels: Sequence[Group], size: int, count: int) -> Array:
     squared = np.full((count, count - 1, 2, size), np.nan)
     total = np.full((count, count - 1, size), np.nan)
     for group in of_labels:
-        split = group.split
-        fit_a, fit_b = group.fits
-        sides = zip(
-            held_out.errors_left_out(held_out.exchanged(split), fit_a),
-            held_out.errors_left_out(split, fit_b),
-            strict=True,
-        )
-        for out, (of_a, of_b) in enumerate(sides):
-            squared[out][:, :, group.places] = np.concatenate([of_a[0], of_b[0]], axis=2)
-            total[out][:, group.places] = np.hstack([of_a[1], of_b[1]])
+        sides = zip(*(held_out.scores_left_out(*side) for side in group.sides), strict=True)
+        for out, of_sides in enumerate(sides):
+            _put(squared[out], total[out], group.places, *of_sides)
     return folds.standard_error(mean_r2(*left_out) for left_out in zip(squared, total, strict=True))
 
 
@@ -155,6 +137,14 @@ def _chosen(label_a: np.ndarray, label_b: np.ndarray) -> Iterator[tuple[np.ndarr
     for one in np.unique(number):
         clusters = both[number == one]
         yield np.flatnonzero(np.isin(label_a, clusters)), np.flatnonzero(np.isin(label_b, clusters))
+
+
+def _put(
+    squared: Array, total: Array, places: np.ndarray, of_a: tuple[Array, Array], of_b: tuple[Array, Array]
+) -> None:
+    """Put squared errors and total squares of the units of a group, of A and then of B, in their places."""
+    squared[:, :, places] = np.concatenate([of_a[0], of_b[0]], axis=2)
+    total[:, places] = np.hstack([of_a[1], of_b[1]])
 
 
 def _among(pair: Pair, units_a: np.ndarray, units_b: np.ndarray) -> Pair:
@@ -169,8 +159,3 @@ def _among(pair: Pair, units_a: np.ndarray, units_b: np.ndarray) -> Pair:
             )
         )
     )
-
-
-def _together(p: Pair, q: Pair) -> Pair:
-    """Two disjoint sets of samples together."""
-    return Pair(folds.merge(p.a, q.a), folds.merge(p.b, q.b), folds.merge(p.ab, q.ab))

@@ -72,15 +72,14 @@ def correlations(pair: Pair) -> tuple[Array, Array]:
     return np.nan_to_num(folds.correlation_within(pair.a)), np.nan_to_num(folds.correlation(pair))
 
 
-def errors(split: Sequence[Split], fit: Fit) -> Array:
-    """Squared error of every held-out fold, [fold, ..., target].
+def score(fit: Fit) -> Score:
+    """Squared errors of a fit to all targets at once."""
 
-    Parameters
-    ----------
-    split : from `splits`
-    fit : correlations within the predictors and with the targets → coefficients [..., target, predictor], standardised
-    """
-    return scores(split, _score(fit))[0]
+    def scored(training: Pair, parts: Sequence[Pair]) -> Array:
+        coefficients = fit(*correlations(training))
+        return np.stack([squared_error(coefficients, training, part) for part in parts])
+
+    return scored
 
 
 def scores(split: Sequence[Split], score: Score) -> tuple[Array, Array]:
@@ -88,11 +87,6 @@ def scores(split: Sequence[Split], score: Score) -> tuple[Array, Array]:
     found = [(score(training, [part])[0], _squares(training, part)) for training, part in split]
     squared, total = zip(*found, strict=True)
     return np.stack(squared), np.stack(total)
-
-
-def errors_left_out(split: Sequence[Split], fit: Fit) -> Iterator[tuple[Array, Array]]:
-    """`scores_left_out` of a fit to all targets at once."""
-    return scores_left_out(split, _score(fit))
 
 
 def scores_left_out(split: Sequence[Split], score: Score) -> Iterator[tuple[Array, Array]]:
@@ -137,21 +131,6 @@ def squared_error(coefficients: Array, training: Pair, part: Pair, targets: slic
     square = np.einsum("...tp,...tp->...t", weights, weights @ part.a.comoment)
     shift = (part.b.mean_a - training.b.mean_a)[targets] - weights @ (part.a.mean_a - training.a.mean_a)
     return np.asarray(np.diag(part.b.comoment)[targets] - 2 * cross + square + part.a.n * shift**2)
-
-
-def total_squares(split: Sequence[Split]) -> Array:
-    """Σ (y − training mean)² over every held-out fold: [fold, target]."""
-    return np.stack([_squares(training, part) for training, part in split])
-
-
-def _score(fit: Fit) -> Score:
-    """Squared errors of a fit to all targets at once."""
-
-    def score(training: Pair, parts: Sequence[Pair]) -> Array:
-        coefficients = fit(*correlations(training))
-        return np.stack([squared_error(coefficients, training, part) for part in parts])
-
-    return score
 
 
 def _squares(training: Pair, part: Pair) -> Array:

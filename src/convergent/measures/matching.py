@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 
 from convergent import folds
-from convergent.errors import at_least
+from convergent.errors import InputError, at_least
 from convergent.folds import Array, Pair
 from convergent.measures import rows
-from convergent.measures.assignment import inverse, mutual_nearest, one_to_one_match, semi_match
-from convergent.measures.summary import mean, summary
+from convergent.measures.assignment import inverse, labelled, mutual_nearest, one_to_one_match, semi_match, with_partner
+from convergent.measures.summary import among_permuted, mean, summary
 
 STATISTICS = (
     "n_live_a",
@@ -71,11 +71,13 @@ def matching(
 
     Raises
     ------
-    InputError : for fewer than 2 rotations or 1 permutation, or where the rows are not of the units of the moments or
-        not of the same images
+    InputError : for fewer than 2 rotations or 1 permutation, for rows of one side alone, or where the rows are not of
+        the units of the moments or not of the same images
     """
     at_least(2, rotations=rotations)
     at_least(1, permutations=permutations)
+    if (rows_a is None) != (rows_b is None):
+        raise InputError("rows of one side alone; pass both or none")
     generator = generator or np.random.default_rng(0)
     whole = folds.total(moments)
     permuted = [folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])]
@@ -155,21 +157,8 @@ def _of_rows(a: rows.Rows, b: rows.Rows, permutations: int, generator: np.random
     )
     unit_a, unit_b = a.values / norm_a[0], b.values / norm_b[0]
     null = np.array([_matched(unit_a.T @ unit_b[generator.permutation(len(unit_b))]) for _ in range(permutations)])
-    nulls = {"permuted": null.mean(axis=0)}
-    # An order of the images that changes nothing has the same value but for rounding.
-    reached = (1 + (null > value - 1e-12).sum(axis=0)) / (1 + permutations)
-    result = summary(OF_ROWS, value, folds.standard_error(left_out), nulls)
-    result["p_value"] = (
-        "statistic",
-        np.where(np.isnan(value), np.nan, reached),
-        {"long_name": "share of orders of the images with at least this value"},
-    )
-    result["permuted_95th_percentile"] = (
-        "statistic",
-        np.quantile(null, 0.95, axis=0),
-        {"long_name": "95th percentile of the statistic under permuted images"},
-    )
-    return result
+    result = summary(OF_ROWS, value, folds.standard_error(left_out), {"permuted": null.mean(axis=0)})
+    return result.assign(among_permuted(value, null))
 
 
 def _matched(r: Array) -> Array:
@@ -195,19 +184,13 @@ def _of_side(
     r: Array, one_to_one: np.ndarray, side: str, labels: np.ndarray
 ) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
     """The variables of the rows of a correlation matrix, given their one-to-one partners."""
-    unit, rows = f"unit_{side}", np.arange(len(r))
-    variables = {}
+    unit, variables = f"unit_{side}", {}
     for kind, partner, name in (
         ("semi", semi_match(r), "best partner"),
         ("one_to_one", one_to_one, "one-to-one partner"),
     ):
-        found = partner >= 0
-        variables[f"partner_{kind}_{side}"] = (unit, np.where(found, labels[partner], -1), {"long_name": name})
-        variables[f"r_{kind}_{side}"] = (
-            unit,
-            np.where(found, r[rows, partner], np.nan),
-            {"long_name": f"r with the {name}"},
-        )
+        variables[f"partner_{kind}_{side}"] = (unit, labelled(partner, labels), {"long_name": name})
+        variables[f"r_{kind}_{side}"] = (unit, with_partner(r, partner), {"long_name": f"r with the {name}"})
     mutual = mutual_nearest(r).astype(np.int8)
     return variables | {
         f"mutual_nearest_{side}": (unit, mutual, {"long_name": "1: the best partner of its best partner"})

@@ -7,8 +7,6 @@ Source: Wang et al. 2018 (arXiv 1810.11750), algorithms 2 and 3, theorems 5–10
 
 import numpy as np
 import xarray as xr
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching, shortest_path
 
 from convergent.folds import Array
 from convergent.measures import nets
@@ -72,38 +70,3 @@ def minimal_matches(
         variables["minimal_count"] = ("start", counts, {"long_name": "different minimal matches found"})
         variables["minimal_capped"] = ("start", capped, {"long_name": "there may be more minimal matches"})
     return xr.Dataset(variables)
-
-
-def minimum_matches(gram: Array, size_a: int, tolerance: float = 1e-6) -> np.ndarray:
-    """The least match of every unit in the exact case: independent units on both sides that span one space.
-
-    There Y = T X, intersections of matches are matches, and the least match of v is all that v reaches along the
-    support of T and back along any perfect matching in it.
-
-    Parameters
-    ----------
-    gram : of the units of an exact match
-    size_a : how many of them are of A
-    tolerance : coefficients of T, between units of length 1, up to which they count as zero
-
-    Returns
-    -------
-    [unit, member]
-
-    Raises
-    ------
-    ValueError : where the two sides are no bases of one space
-    """
-    a, b = slice(0, size_a), slice(size_a, None)
-    if 2 * size_a != len(gram):
-        raise ValueError(f"{size_a} units of A and {len(gram) - size_a} of B: no bases of one space")
-    transform = np.linalg.solve(gram[a, a], gram[a, b]).T
-    missed = np.abs(gram[b, b] - transform @ gram[a, b]).max(initial=0)
-    support = np.abs(transform) > tolerance
-    partner = np.asarray(maximum_bipartite_matching(csr_array(support), perm_type="row"))  # of each unit of A
-    if missed > tolerance or (partner < 0).any():
-        raise ValueError(f"units of B lie outside the span of A, by squared distances up to {missed:.2g}")
-    edges = np.zeros(gram.shape, dtype=bool)
-    edges[b, a] = support
-    edges[np.arange(size_a), size_a + partner] = True
-    return np.asarray(np.isfinite(shortest_path(csr_array(edges), unweighted=True)))

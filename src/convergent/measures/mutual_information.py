@@ -13,7 +13,7 @@ import xarray as xr
 from convergent import folds
 from convergent.errors import InputError
 from convergent.folds import Array, Pair
-from convergent.measures.assignment import one_to_one_match, semi_match
+from convergent.measures.assignment import labelled, one_to_one_match, semi_match, with_partner
 from convergent.measures.summary import mean, summary
 
 STATISTICS = (
@@ -92,7 +92,7 @@ def mutual_information(histograms: xr.Dataset, moments: xr.Dataset) -> xr.Datase
     information = matchable(result["information"].values)
     result = result.assign(_of_side(information, "a", result["unit_b"].values))
     result = result.assign(_of_side(information.T, "b", result["unit_a"].values))
-    partner = _labels(one_to_one_match(information), result["unit_b"].values)
+    partner = labelled(one_to_one_match(information), result["unit_b"].values)
     return result.assign(partner_one_to_one_a=("unit_a", partner, {"long_name": "one-to-one partner by information"}))
 
 
@@ -148,8 +148,7 @@ def _agreement(information: Array, r: Array) -> list[float]:
 def _best(values: Array) -> set[tuple[int, int]]:
     """The best rows with their partners."""
     partner = semi_match(values)
-    best = np.where(partner >= 0, values[np.arange(len(values)), partner], -np.inf)
-    rows = np.argsort(-best, kind="stable")[:BEST]
+    rows = np.argsort(-with_partner(values, partner), kind="stable")[:BEST]  # NaN comes last
     return {(int(row), int(partner[row])) for row in rows}
 
 
@@ -176,24 +175,18 @@ def _of_pairs(histograms: xr.Dataset, whole: Pair) -> xr.Dataset:
 def _of_side(information: Array, side: str, labels: np.ndarray) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
     """The best partner of each row, and the information they share."""
     partner = semi_match(information)
-    best = np.where(partner >= 0, information[np.arange(len(partner)), partner], np.nan)
     return {
         f"partner_semi_{side}": (
             f"unit_{side}",
-            _labels(partner, labels),
+            labelled(partner, labels),
             {"long_name": "best partner by information"},
         ),
         f"information_semi_{side}": (
             f"unit_{side}",
-            best,
+            with_partner(information, partner),
             {"long_name": "mutual information with the best partner in nats"},
         ),
     }
-
-
-def _labels(partner: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Labels of partners, −1 for none."""
-    return np.where(partner >= 0, labels[partner], -1)
 
 
 def _ranks(values: Array) -> Array:

@@ -77,11 +77,6 @@ def checked_epsilons(gram: Array, size_a: int, ridge: float) -> tuple[Array, flo
     return _critical(len(gram), live, order, farthest, ridge), float(max(errors, default=np.nan))
 
 
-def maximum_match(gram: Array, size_a: int, epsilon: float, ridge: float = 1e-6) -> np.ndarray:
-    """Which units are in the maximum ε-match; arguments as for `critical_epsilons`."""
-    return np.asarray(critical_epsilons(gram, size_a, ridge) <= epsilon)  # NaN ≤ ε is False
-
-
 def peel(gram: Array, size_a: int, ridge: float) -> tuple[np.ndarray, Array]:
     """Let the unit farthest from the other network leave until none is left.
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from convergent.compiled import compiled
 from convergent.folds import Array
 
 PENDING = 32  # rank-one downdates that are carried out together
@@ -93,7 +93,7 @@ def all_minimal_matches(
     return [np.isin(np.arange(size), list(members)) for members in found], bool(tree)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _search(
     state: Array, squared: Array, size_a: int, limit: float, target: int, avoided: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
@@ -120,7 +120,7 @@ def _search(
     return alive
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _remove(
     state: Array,
     squared: Array,
@@ -167,7 +167,7 @@ def _remove(
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _downdate(state: Array, alive: np.ndarray, size_a: int, rows: Array, left: np.ndarray, pending: int) -> None:
     """Carry out the deletions that wait; P is symmetric, so that a row of it is a column too."""
     for i in range(len(alive)):

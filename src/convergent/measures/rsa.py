@@ -14,7 +14,7 @@ from scipy.spatial.distance import squareform
 
 from convergent.errors import at_least
 from convergent.folds import Array, check_same_folds, check_same_images, standard_error
-from convergent.measures.summary import summary
+from convergent.measures.summary import among_permuted, summary
 
 DISSIMILARITIES = ("euclidean", "correlation")
 COMPARISONS = ("spearman", "pearson", "cosine")
@@ -64,18 +64,7 @@ def rsa(
         drawn.append(_permuted(forms_a, forms_b, permutations, generator))
     value, null = np.concatenate(values), np.concatenate(drawn, axis=1)
     result = summary(STATISTICS, value, np.concatenate(errors), {"permuted": null.mean(axis=0)})
-    # A draw that repeats the recorded order has its value but for rounding.
-    reached = (1 + (null > value - 1e-12).sum(axis=0)) / (1 + permutations)
-    result["p_value"] = (
-        "statistic",
-        np.where(np.isnan(null[0]), np.nan, reached),
-        {"long_name": "share of orders of the images with at least this value"},
-    )
-    result["permuted_95th_percentile"] = (
-        "statistic",
-        np.quantile(null, 0.95, axis=0),
-        {"long_name": "95th percentile of the statistic under permuted images"},
-    )
+    result = result.assign(among_permuted(value, null))
     label, code = np.unique(rdms_a["label"].values, return_inverse=True)
     for name, side in (("a", a), ("b", b)):
         result[f"class_{name}"] = (

@@ -47,3 +47,27 @@ def summary(
             "null_kind": np.array(list(nulls), dtype=np.dtypes.StringDType()),
         },
     )
+
+
+def among_permuted(value: np.ndarray, null: np.ndarray) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+    """``p_value[statistic]`` and ``permuted_95th_percentile[statistic]``; NaN where a value or its null is not defined.
+
+    Parameters
+    ----------
+    value : [statistic]
+    null : values under permuted images, [permutation, statistic]
+    """
+    # An order of the images that changes nothing has the same value but for rounding.
+    reached = (1 + (null > value - 1e-12).sum(axis=0)) / (1 + len(null))
+    return {
+        "p_value": (
+            "statistic",
+            np.where(np.isnan(value - null[0]), np.nan, reached),
+            {"long_name": "share of orders of the images with at least this value"},
+        ),
+        "permuted_95th_percentile": (
+            "statistic",
+            np.quantile(null, 0.95, axis=0),
+            {"long_name": "95th percentile of the statistic under permuted images"},
+        ),
+    }

@@ -24,13 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def add_pooled_arguments(parser: argparse.ArgumentParser) -> None:
-    for side in "ab":
-        parser.add_argument(
-            f"--pooled-{side}", required=True, type=Path, help=f"store of spatial means of {side.upper()}"
-        )
-
-
 def pooled(between: Path, a: Path, b: Path) -> Callable[[str], tuple[xr.DataArray, xr.DataArray]]:
     """The spatial means of a layer in both snapshots of a pair, by the layer.
 

@@ -1,16 +1,23 @@
 """What the steps of two snapshots share: the stores of both sides, of one probe, and what is said of a pair."""
 
-from collections.abc import Iterable
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from convergent import store
-from convergent.errors import InputError
+from convergent.errors import InputError, about
 
 OF_SIDE = ("snapshot", "checkpoint_digest")
 SHARED = ("probe_fingerprint", "data")
+
+
+def add_arguments(parser: argparse.ArgumentParser, what: str, prefix: str = "") -> None:
+    for side in "ab":
+        parser.add_argument(f"--{prefix}{side}", required=True, type=Path, help=f"store of {what} of {side.upper()}")
 
 
 def read(
@@ -28,6 +35,37 @@ def read(
     if side_a.attributes["probe_fingerprint"] != side_b.attributes["probe_fingerprint"]:
         raise InputError(f"{a} and {b} were recorded on different probes; record both on one")
     return side_a, side_b
+
+
+def derive(
+    step: str,
+    kind: str,
+    derived: Callable[[str, xr.Dataset, xr.Dataset], xr.Dataset],
+    sides: tuple[store.Store, store.Store],
+    *,
+    title: str,
+    settings: Mapping[str, Any],
+    a: Path,
+    b: Path,
+    output: Path,
+    **more: Any,
+) -> None:
+    """Derive something from every layer of both sides, one layer at a time.
+
+    Parameters
+    ----------
+    step, kind, title, settings, more, output : of the store to write
+    derived : layer, its datasets in A and in B → dataset
+    sides, a, b : from `read`, and where they are
+    """
+
+    def layers() -> Iterator[tuple[str, xr.Dataset]]:
+        for layer, of_a in sides[0].layers.items():
+            with about(f"{a} and {b}: {layer}"):
+                result = derived(layer, of_a, sides[1].layers[layer])
+            yield layer, result
+
+    store.save(layers(), output, kind, store.stamp(title, step, settings, **more, **attributes(*sides)))
 
 
 def attributes(a: store.Store, b: store.Store) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from convergent import engine, store
-from convergent.config import Clustering, parse
+from convergent.config import Clustering, add_settings
 from convergent.measures.clustering import clustering
 from convergent.steps import _pair
 
@@ -17,9 +17,7 @@ from convergent.steps import _pair
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _pair.add_arguments(parser)
     parser.add_argument("--sparse-prediction", required=True, type=Path, help="store of sparse_prediction of the pair")
-    parser.add_argument(
-        "--settings", required=True, type=parse(Clustering), help="the clustering section: a YAML file, or JSON"
-    )
+    add_settings(parser, Clustering, "clustering")
     parser.add_argument(
         "--engine",
         dest="engine_name",

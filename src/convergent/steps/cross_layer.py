@@ -9,8 +9,7 @@ from convergent.steps import _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--a", required=True, type=Path, help="store of spatial means of A")
-    parser.add_argument("--b", required=True, type=Path, help="store of spatial means of B")
+    _sides.add_arguments(parser, "spatial means")
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 

@@ -5,18 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from convergent import bins
-from convergent.config import MutualInformation, parse
+from convergent.config import MutualInformation, add_settings
 from convergent.steps import _snapshot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _snapshot.add_arguments(parser)
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=parse(MutualInformation),
-        help="the mutual_information section: a YAML file, or JSON",
-    )
+    add_settings(parser, MutualInformation, "mutual_information")
 
 
 def run(*, settings: MutualInformation, **arguments: Any) -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from convergent import data, networks
-from convergent.config import Recipe, check_layers, data_root, network_identity, parse
+from convergent.config import Recipe, check_layers, data_root, layers_of, network_identity, parse
 from convergent.errors import InputError
 
 
@@ -32,7 +32,7 @@ def run(
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{network} does not take images of {recipe.data}, {images.shape}: {reason}") from None
-    check_layers(network, "all" if isinstance(layers, str) else layers.get(network, "all"), list(shapes), relu)
+    check_layers(network, layers_of(layers, network), list(shapes), relu)
     content = {
         "network": network,
         "parameters": sum(p.numel() for p in made.parameters()),

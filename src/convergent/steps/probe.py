@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from convergent import store
-from convergent.config import Probe, data_root, parse
+from convergent.config import Probe, add_settings, data_root
 from convergent.data import choose_probe, fingerprint, load
 from convergent.errors import InputError
 
@@ -15,7 +15,7 @@ from convergent.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="digits, cifar10 or a folder of images")
     parser.add_argument("--image-size", type=int, help="side in pixels, for a folder of images")
-    parser.add_argument("--settings", required=True, type=parse(Probe), help="the probe section: a YAML file, or JSON")
+    add_settings(parser, Probe, "probe")
     parser.add_argument("--data-root", type=Path, default=data_root(), help="folder of the data sets")
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 

@@ -11,15 +11,13 @@ import torch
 from safetensors.torch import load
 
 from convergent import data, networks, recording, store
-from convergent.config import Recipe, Recording, check_layers, data_root, parse
+from convergent.config import Recipe, Recording, add_settings, check_layers, data_root, parse
 from convergent.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, type=parse(Recipe), help="the recipe: a YAML file, or JSON")
-    parser.add_argument(
-        "--settings", required=True, type=parse(Recording), help="the recording section: a YAML file, or JSON"
-    )
+    add_settings(parser, Recording, "recording")
     parser.add_argument("--inspected", required=True, type=Path, help="JSON file of the step inspect")
     parser.add_argument(
         "--layers", type=json.loads, default='"all"', help='JSON: "all" post-ReLU nodes, or a list of nodes'

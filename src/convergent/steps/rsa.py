@@ -3,37 +3,33 @@
 import argparse
 from pathlib import Path
 
-from convergent import store
-from convergent.errors import about
+import xarray as xr
+
 from convergent.measures.rsa import rsa
 from convergent.steps import _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--a", required=True, type=Path, help="store of dissimilarities of A")
-    parser.add_argument("--b", required=True, type=Path, help="store of dissimilarities of B")
+    _sides.add_arguments(parser, "dissimilarities")
     parser.add_argument("--permutations", type=int, default=200, help="permutations of the images, the null")
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, a: Path, b: Path, permutations: int, output: Path) -> None:
-    rdms_a, rdms_b = _sides.read(a, b, "rdms")
-    of_pair = _sides.attributes(rdms_a, rdms_b)
-    layers = {}
-    for layer, dataset in rdms_a.layers.items():
-        with about(f"{a} and {b}: {layer}"):
-            measured = rsa(
-                dataset,
-                rdms_b.layers[layer],
-                permutations=permutations,
-                generator=_sides.generator(of_pair, layer),
-            )
-        layers[layer] = measured.assign_attrs(spatial=dataset.attrs["spatial"], n=dataset.sizes["image"])
-    attributes = store.stamp(
-        "Comparison of the dissimilarities of the images in A and B",
+def run(*, permutations: int, **stores: Path) -> None:
+    sides = _sides.read(stores["a"], stores["b"], "rdms")
+    of_pair = _sides.attributes(*sides)
+
+    def measured(layer: str, a: xr.Dataset, b: xr.Dataset) -> xr.Dataset:
+        found = rsa(a, b, permutations=permutations, generator=_sides.generator(of_pair, layer))
+        return found.assign_attrs(spatial=a.attrs["spatial"], n=a.sizes["image"])
+
+    _sides.derive(
         "rsa",
-        {"permutations": permutations},
+        "measure",
+        measured,
+        sides,
+        title="Comparison of the dissimilarities of the images in A and B",
         references="Kriegeskorte, Mur, Bandettini 2008, doi 10.3389/neuro.06.004.2008",
-        **of_pair,
+        settings={"permutations": permutations},
+        **stores,
     )
-    store.save(layers, output, "measure", attributes)

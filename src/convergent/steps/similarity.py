@@ -4,17 +4,15 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from convergent.config import Similarity, parse
+from convergent.config import Similarity, add_settings
 from convergent.measures.similarity import similarity
-from convergent.steps import _pair
+from convergent.steps import _pair, _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _pair.add_arguments(parser)
-    _pair.add_pooled_arguments(parser)
-    parser.add_argument(
-        "--settings", required=True, type=parse(Similarity), help="the similarity section: a YAML file, or JSON"
-    )
+    _sides.add_arguments(parser, "spatial means", "pooled-")
+    add_settings(parser, Similarity, "similarity")
 
 
 def run(*, settings: Similarity, pooled_a: Path, pooled_b: Path, **stores: Path) -> None:

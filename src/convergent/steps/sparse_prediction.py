@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from convergent import engine
-from convergent.config import SparsePrediction, parse
+from convergent.config import SparsePrediction, add_settings
 from convergent.measures.held_out import in_turn
 from convergent.measures.sparse_prediction import sparse_prediction
 from convergent.steps import _pair
@@ -13,12 +13,7 @@ from convergent.steps import _pair
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _pair.add_arguments(parser)
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=parse(SparsePrediction),
-        help="the sparse_prediction section: a YAML file, or JSON",
-    )
+    add_settings(parser, SparsePrediction, "sparse_prediction")
     engine.add_arguments(parser)
 
 

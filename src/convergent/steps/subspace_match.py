@@ -4,16 +4,14 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from convergent.config import SubspaceMatch, parse
+from convergent.config import SubspaceMatch, add_settings
 from convergent.measures.subspace_match import subspace_match
 from convergent.steps import _pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _pair.add_arguments(parser)
-    parser.add_argument(
-        "--settings", required=True, type=parse(SubspaceMatch), help="the subspace_match section: a YAML file, or JSON"
-    )
+    add_settings(parser, SubspaceMatch, "subspace_match")
 
 
 def run(*, settings: SubspaceMatch, **stores: Path) -> None:

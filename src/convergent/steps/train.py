@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from convergent import data, networks, provenance, training
+from convergent import data, networks, provenance, replacement, training
 from convergent.config import Recipe, data_root, network_identity, parse
 from convergent.errors import InputError
 
@@ -87,11 +86,7 @@ def _alone(output: Path) -> Iterator[None]:
     """Wait for a training of the same network that outlived a killed Snakemake; then this one finds its weights."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.with_name(f".{output.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another process is training {output}; waiting for it", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        replacement.hold(lock, f"training {output}")
         yield
 
 
