@@ -163,8 +163,12 @@ def inspected_of(wildcard):
     return lambda wildcards: f"<networks>/{network_of(wildcards[wildcard])}.json"
 
 
+# Megabytes of Snakemake itself in a job of a cluster: it runs twice there, as the job's script and as its step.
+SNAKEMAKE = 400
+
+
 def peak(rule):
-    """Memory in MB as `python -m convergent plan` tells it, and a quarter more; as much again at each new attempt.
+    """Memory in MB as `python -m convergent plan` tells it, a quarter more and Snakemake's; at each attempt so much more.
 
     Before the file of `inspect` exists, Snakemake asks again later.
     """
@@ -173,11 +177,11 @@ def peak(rule):
         graph = json.loads(Path(input.inspected).read_text())
         network = planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions)
         held = memory.peak(rule, network, EXPERIMENT, RECIPES[graph["network"]], threads)
-        return attempt * math.ceil(1.25e-6 * held)
+        return attempt * (SNAKEMAKE + math.ceil(1.25e-6 * held))
 
     return megabytes
 
 
 def least(rule):
     """The same of a rule whose jobs read no layer."""
-    return lambda wildcards, attempt: attempt * math.ceil(1.25e-6 * memory.BASE[rule])
+    return lambda wildcards, attempt: attempt * (SNAKEMAKE + math.ceil(1.25e-6 * memory.BASE[rule]))

@@ -6,13 +6,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from convergent import config, joint_histograms, moments, rdms, recording, samples, shards, store, tiles
-from convergent.config import Experiment
-from convergent.measures import cka
+from convergent import (
+    activations,
+    config,
+    histograms,
+    joint_histograms,
+    moments,
+    rdms,
+    recording,
+    samples,
+    store,
+    tiles,
+)
+from convergent.config import Experiment, Recipe
+from convergent.errors import InputError
+from convergent.measures import cka, code_types, held_out, lasso, sparse_prediction
 from convergent.plan import jobs, memory, shapes, stores, table, times
 from convergent.plan.shapes import Layer, Network
 from convergent.steps import _pair, plan
@@ -20,6 +33,7 @@ from convergent.steps import _pair, plan
 ROOT = Path(__file__).parents[1]
 SCALING = ROOT / "docs" / "scaling.md"
 MEASURED = pd.read_csv(ROOT / "docs" / "measured" / "memory.csv").to_dict("records")
+RECIPES = {path.stem: config.load_recipe(path) for path in (ROOT / "config" / "networks").glob("*.yaml")}
 NODE = 32  # cores
 
 
@@ -30,6 +44,12 @@ def experiment(**changes: object) -> Experiment:
     return built
 
 
+def recipe(**training: object) -> Recipe:
+    """That of the default network with changes to its training."""
+    default = RECIPES["digits_cnn"]
+    return replace(default, training=replace(default.training, **training))
+
+
 def of_layers(*layers: Layer) -> Network:
     values = sum(layer.units * layer.positions for layer in layers)
     return Network(layers, values, values, values, 0, 0)
@@ -37,16 +57,22 @@ def of_layers(*layers: Layer) -> Network:
 
 def test_memory__has_the_constants_of_the_code() -> None:
     """The Snakefile imports the plan, so the plan cannot import the code."""
-    assert memory.CHUNK == shards.CHUNK_BYTES
     assert memory.PENDING == recording.PENDING
     assert memory.PANEL == rdms.HELD_BYTES
     assert memory.JOINED == _pair.IN_MEMORY
+    assert memory.SPLIT == held_out.IN_MEMORY
     assert memory.HISTOGRAMS == joint_histograms.MEMORY
     assert memory.COMOMENTS == moments.MEMORY
+    assert memory.HELD == moments.HELD
     assert memory.TILE == tiles.BYTES
     assert memory.SHARD == store.SHARD_BYTES
     assert memory.SAMPLES == samples.MEMORY
-    assert memory.KERNEL_IMAGES == cka.KERNEL_IMAGES
+    assert (memory.KERNEL_IMAGES, memory.PICKED) == (cka.KERNEL_IMAGES, cka.PICKED)
+    assert (memory.TARGETS, memory.PATHS) == (sparse_prediction.TARGETS, sparse_prediction.PATH_BYTES)
+    assert memory.FEW == code_types.MOST
+    assert memory.OCTAVES == histograms.PART
+    assert times.WIDEST_REPEATED == sparse_prediction.WIDEST_REPEATED
+    assert times.WIDEST_DESCENT == lasso.WIDEST_DESCENT
     assert stores.BLOCK == store.BLOCK
 
 
@@ -81,23 +107,37 @@ def test_count__follows_measures_and_comparisons() -> None:
     """By hand: two networks, three seeds, two comparisons of one stage."""
     twice = [{"name": name, "stage": "final"} for name in ("once", "again")]
     of = experiment(networks=["a", "b"], seeds=[0, 1, 2], comparisons=twice, measures=["cross_layer", "rsa"])
-    recipe = config.load_recipe(ROOT / "config" / "networks" / "digits_cnn.yaml")
-    found = {rule: sum(counted.values()) for rule, counted in jobs.count(of, {"a": recipe, "b": recipe}).items()}
+    counted = jobs.count(of, {"a": recipe(), "b": recipe()})
+    found = {rule: sum(of_rule.values()) for rule, of_rule in counted.items()}
     each = {"inspect": 2, "train": 6, "probe": 1, "record": 6, "rdm": 6, "cross_layer": 6, "rsa": 6}
     assert found == each | {"summary": 1, "figure": 8}
     assert jobs.results(of) == 12
 
 
-@pytest.mark.parametrize("row", MEASURED, ids=lambda row: f"{row['rule']}-{row['layers']}x{row['units']}")
-def test_peak__is_within_a_third_of_what_was_measured(row: dict[str, Any]) -> None:
-    layers = [Layer(row["units"], row["positions"])] * row["layers"]
+def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None]:
+    """What `memory.peak` is asked for a row of docs/measured/memory.csv."""
     of = experiment(
         probe={"images": row["images"], "folds": row["folds"]},
         sparse_prediction={"alphas": row["alphas"]},
         rsa={"images": row["rdm_images"]},
     )
-    found = memory.peak(row["rule"], of_layers(*layers), of) / 2**20
+    if row["layers"] in RECIPES:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(ROOT)
+            made = RECIPES[row["layers"]]
+            return row["rule"], plan.described_network(row["layers"], made, of), of, made
+    shapes = (map(int, layer.split("x")) for layer in row["layers"].split())
+    return row["rule"], of_layers(*(Layer(*shape) for shape in shapes)), of, None
+
+
+@pytest.mark.parametrize("row", MEASURED, ids=lambda row: f"{row['rule']}-{row['layers']}-{row['folds']}")
+def test_peak__is_within_a_third_of_what_was_measured(row: dict[str, Any]) -> None:
+    found = memory.peak(*measured(row)) / 2**20
     assert row["max_rss_mib"] / 1.3 <= found <= row["max_rss_mib"] * 1.3
+
+
+def test_peak__is_measured_for_every_rule() -> None:
+    assert {row["rule"] for row in MEASURED} == set(memory.RULES)
 
 
 def test_peak__grows_with_units_and_not_with_images() -> None:
@@ -105,17 +145,129 @@ def test_peak__grows_with_units_and_not_with_images() -> None:
     network, wider = of_layers(Layer(512, 16)), of_layers(Layer(1024, 16))
     few, many = (experiment(probe={"images": images}) for images in (20_000, 200_000))
     of_images = {"cross_layer", "matching", "similarity"}
-    for rule in (*memory.WORK, "record"):
-        assert rule == "rsa" or memory.peak(rule, wider, few) > memory.peak(rule, network, few), rule
+    whole = {"inspect", "train", "probe", "summary", "figure"}
+    shared = {"rsa", "mutual_information"}  # of wider layers the latter holds less at once
+    for rule in memory.RULES.keys() - whole:
+        assert rule in shared or memory.peak(rule, wider, few) > memory.peak(rule, network, few), rule
         grown = memory.peak(rule, network, many) / memory.peak(rule, network, few)
         assert (grown > 1.5) if rule in of_images else (grown < 1.15), rule
 
 
+def test_peak__of_streamed_rules_is_that_of_the_largest_layer() -> None:
+    one, many = of_layers(Layer(1024, 1)), of_layers(*[Layer(1024, 1)] * 20)
+    for rule in ("within", "between", "edges", "rdm", "statistics", "subspace_match_sampled"):
+        assert memory.peak(rule, many, experiment()) == memory.peak(rule, one, experiment()), rule
+    assert (
+        memory.peak("correlation", many, experiment()) > memory.peak("correlation", one, experiment()) + 19 * 5 * 2**23
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "passes"),
+    [
+        (8000, 1),  # all samples of both sides
+        (7999, 2),  # those of four draws
+        (3840, 3),  # of two
+        (10, 5),  # of none
+    ],
+)
+def test_draws_together__are_those_that_share_a_pass(monkeypatch: pytest.MonkeyPatch, limit: int, passes: int) -> None:
+    """By hand: 500 samples of 4 + 4 units in float16, 120 of them a draw: 8000 and 1920 bytes."""
+    of = experiment(probe={"images": 500}, subspace_match_sampled={"positions": 120, "draws": 5})
+    monkeypatch.setattr(memory, "SAMPLES", limit)
+    assert math.ceil(5 / memory.draws_together(Layer(4, 1), of)) == passes
+    read, compute = [], samples.compute
+    monkeypatch.setattr(samples, "compute", lambda *parts: read.append(1) or compute(*parts))
+    sides = [activations.label(np.random.default_rng(i).random((500, 4)).astype(np.float16), folds=10) for i in (1, 2)]
+    assert len(list(samples.between(*sides, positions=120, draws=5, seed=0, memory=limit))) == 5
+    assert len(read) == passes
+
+
 def test_seconds__are_unknown_where_the_training_images_are() -> None:
-    recipe = config.load_recipe(ROOT / "config" / "networks" / "digits_cnn.yaml")
-    known = times.seconds("train", of_layers(Layer(4, 4)), recipe, experiment())
+    known = times.seconds("train", of_layers(Layer(4, 4)), recipe(), experiment())
     assert known is not None
-    assert times.seconds("train", of_layers(Layer(4, 4)), replace(recipe, data="imagenet"), experiment()) is None
+    unknown = replace(recipe(), data="imagenet")
+    assert times.seconds("train", of_layers(Layer(4, 4)), unknown, experiment()) is None
+
+
+@pytest.mark.parametrize(
+    ("units", "folds", "expected"),
+    [(64, 10, 2 * (1 + 10 + 45)), (1024, 10, 112), (1025, 10, 2 * (1 + 10)), (64, 2, 2 * (1 + 2 + 2))],
+)
+def test_fits__are_those_of_sparse_prediction(units: int, folds: int, expected: int) -> None:
+    """By hand: in both directions the whole, without each fold and, up to 1024 units, without each two."""
+    assert times.fits(Layer(units, 1), experiment(probe={"folds": folds})) == expected
+
+
+@pytest.mark.parametrize("folds", [2, 3, 4])
+def test_fits__are_as_many_as_sparse_prediction_makes(monkeypatch: pytest.MonkeyPatch, folds: int) -> None:
+    solved, solve = [], sparse_prediction.solve
+    monkeypatch.setattr(sparse_prediction, "solve", lambda *given: solved.append(1) or solve(*given))
+    generator = np.random.default_rng(0)
+    sparse_prediction.sparse_prediction(
+        moments.of(generator.random((60, 3)), generator.random((60, 3)), folds=folds), alphas=2
+    )
+    assert len(solved) == times.fits(Layer(3, 1), experiment(probe={"folds": folds}))
+
+
+def test_seconds__of_sparse_prediction_are_those_of_its_fits() -> None:
+    """By hand: 20 + 1 + 6 penalties; 112 fits of 1024 units by coordinate descent, 22 of 2048 by proximal gradient."""
+    narrow, wide = (
+        times.seconds("sparse_prediction", of_layers(Layer(units, 1)), recipe(), experiment()) for units in (1024, 2048)
+    )
+    assert narrow == pytest.approx(2 + 112 * 1024 * (27 * 1024**2 / times.DESCENDED + 1 / times.STARTED))
+    assert wide == pytest.approx(2 + 22 * 2048 * 27 * 2048**2 / times.PROXIMAL)
+
+
+def test_seconds__of_subspace_match_sampled_count_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: 500 × 4 samples of 8 + 8 units; 5 draws in one pass, or each in its own."""
+    of = experiment(probe={"images": 500}, subspace_match_sampled={"positions": 28, "draws": 5})
+    given = "subspace_match_sampled", of_layers(Layer(8, 4)), recipe(), of
+    together = times.seconds(*given)
+    monkeypatch.setattr(memory, "SAMPLES", 1)
+    apart = times.seconds(*given)
+    assert together is not None
+    assert apart == pytest.approx(together + 4 * 2 * 500 * 4 * 8 / times.READ)
+
+
+def test_rows__tell_cpu_time_that_does_not_grow_with_threads() -> None:
+    of, network = experiment(), replace(of_layers(Layer(16, 64)), operations=10**9)
+    one, many = (
+        {row.rule: row for row in table.rows(of, {"digits_cnn": recipe(threads=threads)}, {"digits_cnn": network})}
+        for threads in (1, 16)
+    )
+    assert one == many
+    passes = 3 * recipe().training.epochs * times.TRAINING_IMAGES["digits"]
+    assert one["train"].seconds == pytest.approx(5 + passes * 1e9 / times.FORWARD)
+    assert one["train"].cpu_seconds == pytest.approx(len(of.seeds) * one["train"].seconds)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"probe": {"images": 503}}, "probe: 503 images do not divide into 10 equal folds"),
+        ({"comparisons": [{"name": "late", "stage": "epoch99"}]}, r"comparisons\[0\].stage: .* no stage 'epoch99'"),
+        (
+            {"comparisons": [{"name": "trained", "stage": "final", "untrained": "nothing"}]},
+            r"comparisons\[0\].untrained: no comparison 'nothing'",
+        ),
+        ({"measures": ["clustering"]}, "measures: clustering reads sparse_prediction"),
+        ({"moments": {"precision": "float32"}}, "moments.precision: subspace_match resolves"),
+        ({"layers": {"digits_cn": ["fc1"]}}, "layers: no network 'digits_cn' .* did you mean digits_cnn"),
+        ({"probe": {"images": 510}}, "probe.images: 510 is more than the 500 held-out images of digits"),
+    ],
+)
+def test_plan__refuses_what_snakemake_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], told: str
+) -> None:
+    """By the same line."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changes), encoding="utf-8")
+    with pytest.raises(InputError, match=f"^configuration: {told}") as planned:
+        plan.run(config=tmp_path / "mine.yaml", for_machines=True, like=None)
+    with pytest.raises(InputError) as refused:
+        config.load(plan.overlaid(yaml.safe_load(plan.DEFAULT.read_text()), changes), ROOT)
+    assert str(planned.value) == str(refused.value)
 
 
 def test_text__shows_units_that_fit() -> None:

@@ -73,8 +73,12 @@ def test_plan__tells_the_memory_of_every_job(finished: Project) -> None:
     """Small jobs hold little beside their libraries: of jobs with data, see docs/measured."""
     rows = planned(finished)
     folder = finished.root / "results" / "benchmarks"
-    for path in sorted(folder.rglob("*.tsv")):
+    # A job that was over before it was looked at, or soon after, tells less than it held.
+    found: dict[str, float] = {}
+    for path in folder.rglob("*.tsv"):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
-        found = float(pd.read_csv(path, sep="\t")["max_rss"].iloc[0])
-        if found > 100:  # or the job was over before it was looked at
-            assert found / 1.3 <= rows[rule]["memory"] / 2**20 <= found * 1.5, path
+        found[rule] = max(found.get(rule, 0), float(pd.read_csv(path, sep="\t")["max_rss"].iloc[0]))
+    compared = {rule: held for rule, held in found.items() if held > 100}
+    for rule, held in compared.items():
+        assert held / 1.3 <= rows[rule]["memory"] / 2**20 <= held * 1.5, rule
+    assert len(compared) > len(rows) / 2, f"{sorted(compared)} alone"

@@ -7,8 +7,9 @@ number of comparisons and measures read it. The Snakefile imports this module: t
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import get_args
 
-from convergent.config import Experiment, Recipe
+from convergent.config import Experiment, Measure, Recipe
 
 # The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair alone.
 FIGURES_OF_ALL_PAIRS = {
@@ -29,15 +30,8 @@ FIGURES_OF_ONE_PAIR = {
     "correlation_matrices": ["correlation", "matching"],
     "clusters": ["clustering", "correlation"],
 }
-OF_MOMENTS = {
-    "correlation",
-    "mutual_information",
-    "matching",
-    "sparse_prediction",
-    "clustering",
-    "subspace_match",
-    "similarity",
-}
+# Those of a pair that read its moments.
+OF_MOMENTS = set(get_args(Measure)) - {"statistics", "subspace_match_sampled", "cross_layer", "rsa"}
 # What is made of a snapshot or a pair only where a measure reads it.
 READ_BY = {
     "within": OF_MOMENTS | {"statistics"},

@@ -1,55 +1,42 @@
 """Peak memory of a job of every rule, from the shapes of the layers: what the code holds at its worst moment.
 
-    peak = what the process holds before any data + the results of all layers + the largest work on one layer
+    peak = what the process holds before any data + the largest work on one layer (+ the results of all, where they are
+    written together)
 
-A p × p matrix of float64 is written ``m``. The rules ask for these figures too (`mem_mb`). The Snakefile imports this
-module: the standard library only.
+Copies are counted in the code and set right by what was measured (docs/measured/memory.csv). A p × p matrix of float64
+is written ``m``. The rules ask for these figures too (`mem_mb`). The Snakefile imports this module: the standard
+library only.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+from convergent import layout
 from convergent.config import Experiment, Recipe
 from convergent.plan import stores
 from convergent.plan.shapes import Layer, Network
 
 MB = 10**6
 MIB = 2**20
-CHUNK = 8 * MIB  # shards.CHUNK_BYTES
 PENDING = 8  # recording.PENDING
 PANEL = 256 * MIB  # rdms.HELD_BYTES
 JOINED = 256 * MIB  # steps._pair.IN_MEMORY
+SPLIT = 64 * MIB  # held_out.IN_MEMORY
 HISTOGRAMS = 512 * MIB  # joint_histograms.MEMORY
 COMOMENTS = 64 * MIB  # moments.MEMORY
+HELD = 512 * MIB  # moments.HELD
 TILE = 4 * MIB  # tiles.BYTES
 SHARD = 64 * MIB  # store.SHARD_BYTES
 SAMPLES = 512 * MIB  # samples.MEMORY
 KERNEL_IMAGES = 10_000  # cka.KERNEL_IMAGES
+PICKED = 64  # cka.PICKED
+TARGETS = 128  # sparse_prediction.TARGETS
+PATHS = 128 * MIB  # sparse_prediction.PATH_BYTES
+FEW = 5  # code_types.MOST
+OCTAVES = 2**17  # histograms.PART
+READ = 2.5  # bytes for each byte that zarr reads or writes: shards, chunks, and what malloc keeps of them
 
-# Python with the libraries of the step, before any data, as measured.
-BASE = {
-    "inspect": 860 * MB,
-    "train": 900 * MB,
-    "probe": 950 * MB,
-    "record": 950 * MB,
-    "within": 240 * MB,
-    "between": 240 * MB,
-    "edges": 240 * MB,
-    "rdm": 330 * MB,
-    "statistics": 230 * MB,
-    "correlation": 230 * MB,
-    "mutual_information": 310 * MB,
-    "matching": 265 * MB,
-    "sparse_prediction": 310 * MB,
-    "clustering": 320 * MB,
-    "subspace_match": 290 * MB,
-    "subspace_match_sampled": 270 * MB,
-    "similarity": 265 * MB,
-    "cross_layer": 225 * MB,
-    "rsa": 260 * MB,
-    "summary": 330 * MB,
-    "figure": 330 * MB,
-}
+Work = Callable[[Network, Experiment, Recipe | None, int], float]
 
 
 def peak(
@@ -64,194 +51,225 @@ def peak(
     experiment, recipe : with all numbers that enter; the recipe for `train` alone
     threads : of the job
     """
-    if network is None or rule not in {*WORK, "record", "train"}:
-        return BASE[rule]
-    if rule == "record":
-        return BASE[rule] + _recording(network, experiment, threads)
-    if rule == "train":
-        assert recipe is not None
-        return BASE[rule] + _training(network, recipe)
-    results = stores.written(rule, network.layers, experiment, "")
-    return BASE[rule] + results + math.ceil(WORK[rule](network.layers, experiment, threads))
+    base, work = RULES[rule]
+    return base if network is None else base + math.ceil(work(network, experiment, recipe, threads))
+
+
+def draws_together(layer: Layer, experiment: Experiment) -> int:
+    """Draws of `samples.between` that share a pass over the activations of both sides, at most all."""
+    settings, row = experiment.subspace_match_sampled, 2 * layer.units * _itemsize(experiment)
+    samples = experiment.probe.images * layer.positions
+    if samples * row <= SAMPLES:
+        return settings.draws
+    return min(max(SAMPLES // (min(settings.positions, samples) * row), 1), settings.draws)
 
 
 def _m(layer: Layer) -> int:
     return 8 * layer.units**2
 
 
-def _chunk(layer: Layer, experiment: Experiment) -> int:
-    """Values of a chunk of activations: at least two images, at most a fold."""
-    image = layer.positions * layer.units
-    fold = experiment.probe.images // experiment.probe.folds * image
-    return min(max(CHUNK // _itemsize(experiment), 2 * image), fold)
-
-
-def _joined(layer: Layer, experiment: Experiment) -> int:
-    """The moments of all folds; where they are large, a step reads those of one fold at a time."""
-    fold = (3 + experiment.moments.permutations) * _m(layer)
-    whole = experiment.probe.folds * fold
-    return whole if whole <= JOINED else fold
-
-
-def _recording(network: Network, experiment: Experiment, threads: int) -> int:
-    """On each core a batch: its layers, three nodes on the way; batches that are converted, chunks, those that wait."""
-    of_batch = 4 * experiment.recording.batch * (network.outputs + 3 * network.largest)
-    chunks = [_chunk(layer, experiment) * _itemsize(experiment) for layer in network.layers]
-    images = experiment.probe.images // experiment.probe.folds
-    pooled = [min(CHUNK, 4 * images * layer.units) for layer in network.layers]
-    converted = experiment.recording.batch * _itemsize(experiment) * network.outputs
-    return threads * of_batch + (threads + 2) * converted + sum(chunks) + sum(pooled) + (PENDING + 2) * max(chunks)
-
-
-def _training(network: Network, recipe: Recipe) -> int:
-    """Weights, gradients, momentum, copies for a checkpoint; all nodes of a batch, forward and back; the images."""
-    images = {"cifar10": 3 * 60_000 * 3072}.get(recipe.data, 0)  # read, transposed, and as a tensor
-    return 4 * (6 * network.parameters + 2 * recipe.training.batch_size * network.values) + images
-
-
 def _itemsize(experiment: Experiment) -> int:
     return {"float16": 2, "float32": 4}[experiment.recording.dtype]
 
 
-def _moments(layers: Sequence[Layer], experiment: Experiment, threads: int, sides: int, sets: int) -> float:
-    """The comoments of a layer while they are stacked, a shard of them three times while it is written; in each thread
-    a chunk of each side in four copies, a tile of each, and the block of comoments that a task adds up.
-    """
-    folds = experiment.probe.folds
-    return max(
-        folds * sets * _m(v)
-        + 3 * min(SHARD, folds * _m(v))
-        + threads * (sides * (4 * _itemsize(experiment) * _chunk(v, experiment) + TILE) + min(COMOMENTS, sets * _m(v)))
-        for v in layers
-    )
+def _chunk_images(layer: Layer, experiment: Experiment) -> int:
+    probe, image = experiment.probe, layer.positions * layer.units * _itemsize(experiment)
+    return layout.sizes(probe.images, probe.images // probe.folds, image)[0]
 
 
-def _within(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """As `_moments`, of one side and as the images are."""
-    return _moments(layers, experiment, threads, 1, 1)
+def _chunk(layer: Layer, experiment: Experiment) -> int:
+    """Bytes of a chunk of activations; of one that is compressed, with what it is unpacked from."""
+    size = _chunk_images(layer, experiment) * layer.positions * layer.units * _itemsize(experiment)
+    return size if experiment.recording.codec == "crc32c" else 2 * size
 
 
-def _between(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """As `_moments`, of two sides, and again for each replicate."""
-    return _moments(layers, experiment, threads, 2, 1 + experiment.moments.permutations)
+def _joined(layer: Layer, experiment: Experiment) -> float:
+    """The moments of a pair while they are read: of all folds; where they are large, of one fold at a time."""
+    fold = (3 + experiment.moments.permutations) * _m(layer)
+    whole = experiment.probe.folds * fold
+    return READ * (whole if whole < JOINED else fold)
 
 
-def _edges(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The samples of all units as they are stored, and a copy while they are put together."""
-    itemsize = _itemsize(experiment)
-    most = experiment.mutual_information.samples
-    return max(
-        2 * itemsize * v.units * v.positions * min(experiment.probe.images, max(most // v.positions, 1)) for v in layers
-    )
+def _nothing(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    return 0.0
 
 
-def _rdm(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """A panel of images in float64: as read, from the first image, and scaled, with a copy; four image × image."""
-    images = min(experiment.rsa.images, experiment.probe.images)
-    panel = max(min(PANEL, 8 * images * v.positions * v.units) for v in layers)
-    return 4 * panel + 4 * 8 * images**2
+def _training(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """Weights, gradients, momentum, copies for a checkpoint; all nodes of a batch; the images while they are read."""
+    assert recipe is not None
+    images = {"cifar10": 1.25 * 60_000 * 3072}.get(recipe.data, 0)
+    return 4 * (6 * network.parameters + recipe.training.batch_size * network.values) + images
 
 
-def _statistics(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """Of each value of a chunk float32, the parts of frexp and three integers; the moments of all folds."""
-    return max(threads * 36 * _chunk(v, experiment) + (experiment.probe.folds + 4) * _m(v) for v in layers)
+def _recording(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """On each core a batch: its layers, three nodes on the way; batches that are converted, chunks, those that wait."""
+    itemsize, images = _itemsize(experiment), experiment.probe.images // experiment.probe.folds
+    of_batch = 4 * experiment.recording.batch * (network.outputs + 3 * network.largest)
+    image = [layer.positions * layer.units * itemsize for layer in network.layers]
+    chunks = [_chunk_images(v, experiment) * size for v, size in zip(network.layers, image, strict=True)]
+    pooled = [min(layout.CHUNK_BYTES, 4 * images * layer.units) for layer in network.layers]
+    converted = experiment.recording.batch * itemsize * network.outputs
+    return threads * of_batch + (threads + 2) * converted + sum(chunks) + sum(pooled) + (PENDING + 2) * max(chunks)
 
 
-def _correlation(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The moments, of the whole, without a fold, of the fold and permuted; a jackknife."""
-    return max(_joined(v, experiment) + (17 + 3 * experiment.moments.permutations) * _m(v) for v in layers)
-
-
-def _mutual_information(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """Joint histograms of a block of units; what is known of each set of samples, twice; the moments."""
-    folds, replicates = experiment.probe.folds, experiment.moments.permutations
-    cells = 4 * (experiment.mutual_information.bins + 1) ** 2
-    sets = 1 + folds + replicates
-    return max(
-        min(HISTOGRAMS, v.units**2 * cells * ((folds + 1) * (replicates + 1) + 1))
-        + 2 * 20 * sets * v.units**2
-        + threads * 24 * _chunk(v, experiment)
-        + _joined(v, experiment)
-        for v in layers
-    )
-
-
-def _matching(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The moments, and the rotated correlations or the spatial means in eight copies."""
-    return max(
-        _joined(v, experiment)
-        + max(
-            (experiment.matching.rotations + experiment.moments.permutations + 14) * _m(v),
-            10 * _m(v) + 8 * 8 * v.units * experiment.probe.images,
-        )
-        for v in layers
-    )
-
-
-def _sparse_prediction(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The moments of all folds and of all but one; paths [alpha, target, predictor] in eight copies."""
-    alphas = experiment.sparse_prediction.alphas + 1 + stores.LAMBDAS
-    return max(_joined(v, experiment) + (8 * experiment.probe.folds + 8 * alphas) * _m(v) for v in layers)
-
-
-def _clustering(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The moments of all folds and of all but one, and eight matrices of the units of both networks."""
-    return max(_joined(v, experiment) + (8 * experiment.probe.folds + 8 * 4) * _m(v) for v in layers)
-
-
-def _subspace_match(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The moments, and eight matrices of the units of both networks."""
-    return max(_joined(v, experiment) + 8 * 4 * _m(v) for v in layers)
-
-
-def _subspace_match_sampled(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The samples of some draws, once more while they are put together; nine matrices of the units of both networks."""
-    settings, work = experiment.subspace_match_sampled, []
-    for v in layers:
-        row = 2 * v.units * _itemsize(experiment)
-        samples = experiment.probe.images * v.positions
-        count = min(settings.positions, samples)
-        together = settings.draws if samples * row <= SAMPLES else max(SAMPLES // (count * row), 1)
-        # What several draws take is read once.
-        taken = samples * (1 - (1 - count / samples) ** min(together, settings.draws))
-        work.append(2 * taken * row + 9 * 4 * _m(v))
-    return max(work)
-
-
-def _similarity(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
-    """The moments, and the axes of both sides; or the spatial means in six copies and two kernels of images."""
-    images = experiment.probe.images
-    kernels = 2 * 8 * images**2 if images <= KERNEL_IMAGES else 0
-    return max(_joined(v, experiment) + max(24 * _m(v), 3 * _m(v) + 6 * 8 * v.units * images + kernels) for v in layers)
-
-
-def _cross_layer(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
+def _cross_layer(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
     """The spatial means of all layers of a network in float64, and of one of the other in five copies."""
-    images = experiment.probe.images
-    return 8 * images * (sum(v.units for v in layers) + 5 * max(v.units for v in layers)) + 4 * max(map(_m, layers))
+    images, units = experiment.probe.images, [layer.units for layer in network.layers]
+    return 8 * images * (sum(units) + 5 * max(units)) + 4 * 8 * max(units) ** 2
 
 
-def _rsa(layers: Sequence[Layer], experiment: Experiment, threads: int) -> float:
+def _rsa(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
     """The dissimilarities of all layers as they were read, and 18 matrices of one: values, ranks, forms, and sorted."""
     images = min(experiment.rsa.images, experiment.probe.images)
-    return (18 * 8 + 4 * 4 * len(layers)) * images**2
+    return (18 * 8 + 4 * 4 * len(network.layers)) * images**2
 
 
-Work = Callable[[Sequence[Layer], Experiment, int], float]
-WORK: Mapping[str, Work] = {
-    "within": _within,
-    "between": _between,
-    "edges": _edges,
-    "rdm": _rdm,
-    "statistics": _statistics,
-    "correlation": _correlation,
-    "mutual_information": _mutual_information,
-    "matching": _matching,
-    "sparse_prediction": _sparse_prediction,
-    "clustering": _clustering,
-    "subspace_match": _subspace_match,
-    "subspace_match_sampled": _subspace_match_sampled,
-    "similarity": _similarity,
-    "cross_layer": _cross_layer,
-    "rsa": _rsa,
+def _one_by_one(work: Callable[[Layer, Experiment, int], float]) -> Work:
+    """Of a rule whose results are written layer by layer."""
+    return lambda network, experiment, recipe, threads: max(work(v, experiment, threads) for v in network.layers)
+
+
+def _together(rule: str, work: Callable[[Layer, Experiment, int], float]) -> Work:
+    """Of a rule that holds the results of all layers until they are written."""
+    largest = _one_by_one(work)
+    return lambda network, experiment, recipe, threads: (
+        stores.written(rule, network.layers, experiment, "") + largest(network, experiment, recipe, threads)
+    )
+
+
+def _moments(layer: Layer, experiment: Experiment, threads: int, sides: int, permutations: int) -> float:
+    """In each thread a chunk and a tile of each side and the block of comoments that a task adds up; the comoments of
+    all folds and, in whole chunks, those that are written; or, of layers that stream into their store, of one fold.
+    """
+    m, sets, folds = _m(layer), 1 + permutations, experiment.probe.folds
+    tasks = threads * (sides * (_chunk(layer, experiment) + TILE) + min(COMOMENTS, sets * m))
+    if folds * sets * m > HELD:
+        return tasks + sets * m + READ * SHARD
+    chunk = min(layer.units, stores.BLOCK)
+    padded = 8 * (chunk * math.ceil(layer.units / chunk)) ** 2
+    return tasks + folds * sets * m + READ * folds * max(permutations, 1) * padded
+
+
+def _within(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """As `_moments`, of one side and as the images are."""
+    return _moments(layer, experiment, threads, 1, 0)
+
+
+def _between(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """As `_moments`, of two sides, and again for each replicate."""
+    return _moments(layer, experiment, threads, 2, experiment.moments.permutations)
+
+
+def _edges(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The samples of all units as they are stored, and a copy while they are put together."""
+    most = max(experiment.mutual_information.samples // layer.positions, 1)
+    image = _itemsize(experiment) * layer.units * layer.positions
+    return 2 * image * min(experiment.probe.images, most)
+
+
+def _rdm(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """A panel of images in float64, from the first image and scaled, with a copy; four image × image."""
+    images, chunk = min(experiment.rsa.images, experiment.probe.images), _chunk_images(layer, experiment)
+    image = 8 * layer.positions * layer.units
+    panel = image * min(max(PANEL // image // chunk, 1) * chunk, images)
+    return 3 * panel + 4 * 8 * images**2
+
+
+def _statistics(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """A chunk and a copy of its bits; of some values the parts of frexp and three integers; the moments as read."""
+    return threads * (2 * _chunk(layer, experiment) + 36 * OCTAVES) + READ * experiment.probe.folds * _m(layer)
+
+
+def _correlation(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The moments, of the whole, without a fold, of the fold and permuted; a jackknife."""
+    return _joined(layer, experiment) + (12 + 3 * experiment.moments.permutations) * _m(layer)
+
+
+def _mutual_information(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """Joint histograms of a block of units; where not all fit, the codes of all samples, as far as they fit; two
+    matrices for each set of samples; the moments.
+    """
+    folds, replicates = experiment.probe.folds, experiment.moments.permutations
+    cells = 4 * (experiment.mutual_information.bins + 1) ** 2
+    tables = layer.units**2 * cells * ((folds + 1) * (replicates + 1) + 1)
+    codes = experiment.probe.images * layer.positions * layer.units * (2 + replicates)
+    return (
+        min(HISTOGRAMS, tables)
+        + (codes if tables > HISTOGRAMS >= codes else 0)
+        + 2 * (1 + folds + replicates) * _m(layer)
+        + threads * 3 * _chunk(layer, experiment)
+        + _joined(layer, experiment)
+    )
+
+
+def _matching(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The moments, and the rotated correlations or the spatial means in eight copies."""
+    m, rows = _m(layer), 8 * layer.units * experiment.probe.images
+    rotated = (experiment.matching.rotations + experiment.moments.permutations + 14) * m
+    return _joined(layer, experiment) + max(rotated, 10 * m + 8 * rows)
+
+
+def _sparse_prediction(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The moments, those of all folds but one; on each core a block of paths [alpha, target, predictor] in five."""
+    m, folds = _m(layer), experiment.probe.folds
+    paths = experiment.sparse_prediction.alphas + 1 + stores.LAMBDAS + FEW
+    block = min(8 * paths * min(TARGETS, layer.units) * layer.units, max(PATHS, 8 * paths * layer.units))
+    split = 2 * folds * 3 * m if (3 + experiment.moments.permutations) * folds * m < SPLIT else 0
+    return _joined(layer, experiment) + split + 16 * m + threads * 5 * block
+
+
+def _clustering(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The moments, and four matrices of the units of both networks, eight where the eigenproblem is exact."""
+    exact = 2 * layer.units <= experiment.clustering.widest_exact
+    return _joined(layer, experiment) + (8 if exact else 4) * 4 * _m(layer)
+
+
+def _subspace_match(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The moments, and eight matrices of the units of both networks."""
+    return _joined(layer, experiment) + 8 * 4 * _m(layer)
+
+
+def _subspace_match_sampled(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The samples of some draws, once more while they are put together; seven matrices of the units of both."""
+    samples = experiment.probe.images * layer.positions
+    count = min(experiment.subspace_match_sampled.positions, samples)
+    # What several draws take is read once.
+    taken = samples * (1 - (1 - count / samples) ** draws_together(layer, experiment))
+    return 2 * taken * 2 * layer.units * _itemsize(experiment) + 7 * 4 * _m(layer)
+
+
+def _similarity(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The moments, and the axes of both sides; or the spatial means in five copies, and where that is faster the
+    kernels of images.
+    """
+    images, m = experiment.probe.images, _m(layer)
+    kernels = 2 * 8 * images**2 if images <= KERNEL_IMAGES and PICKED * images <= layer.units**2 else 0
+    return _joined(layer, experiment) + max(24 * m, 3 * m + 5 * 8 * layer.units * images + kernels)
+
+
+# Bytes of Python with the libraries of the step, before any data, as measured, and of its work. A first run, in which
+# numba compiles, holds up to 90 MB more: of two rules the base is between.
+RULES: Mapping[str, tuple[int, Work]] = {
+    "inspect": (1100 * MB, _nothing),
+    "train": (1020 * MB, _training),
+    "probe": (1130 * MB, _nothing),
+    "record": (1100 * MB, _recording),
+    "within": (290 * MB, _one_by_one(_within)),
+    "between": (293 * MB, _one_by_one(_between)),
+    "edges": (241 * MB, _one_by_one(_edges)),
+    "rdm": (325 * MB, _one_by_one(_rdm)),
+    "statistics": (241 * MB, _one_by_one(_statistics)),
+    "correlation": (221 * MB, _together("correlation", _correlation)),
+    "mutual_information": (290 * MB, _together("mutual_information", _mutual_information)),
+    "matching": (246 * MB, _together("matching", _matching)),
+    "sparse_prediction": (294 * MB, _together("sparse_prediction", _sparse_prediction)),
+    "clustering": (301 * MB, _together("clustering", _clustering)),
+    "subspace_match": (275 * MB, _together("subspace_match", _subspace_match)),
+    "subspace_match_sampled": (259 * MB, _one_by_one(_subspace_match_sampled)),
+    "similarity": (246 * MB, _together("similarity", _similarity)),
+    "cross_layer": (231 * MB, _cross_layer),
+    "rsa": (232 * MB, _rsa),
+    "summary": (270 * MB, _nothing),
+    "figure": (330 * MB, _nothing),
 }
+BASE = {rule: base for rule, (base, _) in RULES.items()}  # for the rules whose jobs read no layer

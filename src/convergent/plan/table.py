@@ -28,8 +28,8 @@ class Row:
     jobs : how many
     written, compressed : bytes, of all jobs; None where no codec is chosen
     memory : bytes, of the largest job
-    seconds : of the longest job on its cores; None: unmeasured
-    cpu_seconds : of all jobs; None: unmeasured
+    seconds : of the longest job, on one core; None: unmeasured
+    cpu_seconds : of all jobs, on however many cores; None: unmeasured
     """
 
     rule: str
@@ -58,7 +58,6 @@ def rows(
         names = list(counted)
         seconds = [times.seconds(rule, networks[name], recipes[name], experiment) for name in names]
         known = [value for value in seconds if value is not None]
-        threads = [recipes[name].training.threads if rule == "train" else 1 for name in names]
         written = sum(counted[name] * _written(rule, networks[name], recipes[name], experiment) for name in names)
         packed = 0
         if rule == "record" and ratio is not None:
@@ -71,9 +70,7 @@ def rows(
                 None if ratio is None else round(written - packed + packed / ratio),
                 max(memory.peak(rule, networks[name], experiment, recipes[name]) for name in names),
                 max(known) if len(known) == len(names) else None,
-                sum(counted[n] * s * t for n, s, t in zip(names, known, threads, strict=True))
-                if len(known) == len(names)
-                else None,
+                sum(counted[n] * s for n, s in zip(names, known, strict=True)) if len(known) == len(names) else None,
             )
         )
     return found
@@ -103,7 +100,7 @@ def text(plan: Sequence[Row]) -> str:
     """The plan as a table to read."""
     whole = totals(plan)
     packed = whole["compressed"] is not None
-    header = ["rule", "jobs", "written", *(["compressed"] if packed else []), "memory", "longest", "CPU time"]
+    header = ["rule", "jobs", "written", *(["compressed"] if packed else []), "memory", "longest, one core", "CPU time"]
     lines = [
         [
             row.rule,

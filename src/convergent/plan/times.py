@@ -1,4 +1,4 @@
-"""Time of a job of every rule on one core, from the shapes of the layers: indicative, a factor of two either way.
+"""Time of a job of every rule on one core, from the shapes of the layers: indicative, a factor of two or three.
 
     seconds = start + Σ work / rate
 
@@ -18,16 +18,20 @@ FORWARD = 87e9  # float32 operations of a convolutional network on a CPU
 PRODUCT = 40e9  # float64 operations of a matrix product
 WRITTEN = {"crc32c": 450e6, "lz4": 300e6, "zstd": 200e6}  # values of activations, by codec
 DECODED = 450  # images of a folder, JPEGs of 500 × 375 pixels
-WIDENED = 80e6  # values of activations, read, checked and made float64
+WIDENED = 200e6  # values of activations, read, checked and made float64
 OCTAVES = 40e6  # values of activations in histograms
 SORTED = 40e6  # values of activations, for the edges of bins
 READ = 300e6  # values of activations, read and checked
 COUNTED = 2e9  # samples of a pair of units in joint histograms
 CELLS = 1e8  # cells of joint histograms, for their entropy
 ASSIGNED = 2e10  # p³ of a one-to-one assignment
-DESCENDED = 8e8  # p³ of one penalty of the LASSO
+DESCENDED = 1e8  # p² of one target and penalty of the LASSO, by coordinate descent
+PROXIMAL = 2.5e8  # the same by proximal gradient
+WIDEST_DESCENT = 1024  # lasso.WIDEST_DESCENT
+WIDEST_REPEATED = 1024  # sparse_prediction.WIDEST_REPEATED
 STARTED = 1500  # paths of one target
 PEELED = 7e9  # (2p)³ of the matches of subspaces at all distances
+SEARCHED = 2e10  # (2p)³ of one random minimal match
 SPECTRAL = 1e9  # (2p)³ of a clustering, k-means and eigenvectors
 DECOMPOSED = 4.5e8  # p³ of the eigenvectors and singular vectors of a layer
 PICKED = 4e8  # image pairs of permuted kernels
@@ -37,40 +41,62 @@ OPENED = 0.025  # seconds for a layer of a store that the table reads
 
 TRAINING_IMAGES = {"digits": 1297, "cifar10": 50_000}
 IN_MEMORY = set(TRAINING_IMAGES)  # data sets that need no decoding
-START = {"inspect": 5, "train": 5, "probe": 5, "record": 5, "rdm": 1.6, "mutual_information": 1.6} | {
-    "sparse_prediction": 2,
-    "clustering": 2,
-    "subspace_match": 1.6,
-    "figure": 3,
-}
-ELSEWHERE = 1.3  # seconds to start any other step
+Work = Callable[[Network, Recipe, Experiment], float | None]
 
 
 def seconds(rule: str, network: Network, recipe: Recipe, experiment: Experiment) -> float | None:
-    """Time of one job of a rule; None where it is not known."""
-    start = START.get(rule, ELSEWHERE)
-    if rule == "train":
-        images = TRAINING_IMAGES.get(recipe.data)
-        return images and start + 3 * recipe.training.epochs * images * network.operations / FORWARD
-    if rule in OF_IMAGES:
-        read = 0.0 if recipe.data in IN_MEMORY else experiment.probe.images / DECODED
-        return start + read + (_forward(network, experiment) if rule == "record" else 0)
-    if rule == "summary":
-        return start + OPENED * len(network.layers) * jobs.results(experiment)
-    if rule == "rsa":  # the same of every layer
-        images = min(experiment.rsa.images, experiment.probe.images)
-        draws = experiment.rsa.permutations + 10 * experiment.probe.folds
-        return start + len(network.layers) * 6 * draws * images**2 / COMPARED
-    if rule == "cross_layer":
-        units = sum(layer.units for layer in network.layers)
-        return start + 2 * experiment.probe.images * units**2 * 1.5 / PRODUCT
-    work = WORK.get(rule)
-    return start + sum(work(layer, experiment) for layer in network.layers) if work else start
+    """Time of one job of a rule on one core, whatever number of them it is given; None where it is not known."""
+    start, work = RULES[rule]
+    taken = work(network, recipe, experiment)
+    return None if taken is None else start + taken
 
 
-def _forward(network: Network, experiment: Experiment) -> float:
+def fits(layer: Layer, experiment: Experiment) -> int:
+    """Fits of all targets of sparse prediction: the whole, without each fold, and without each two unless too wide."""
+    folds = experiment.probe.folds
+    pairs = math.comb(folds, 2) if folds > 2 else folds
+    return 2 * (1 + folds + (pairs if layer.units <= WIDEST_REPEATED else 0))  # in both directions
+
+
+def _nothing(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    return 0.0
+
+
+def _train(network: Network, recipe: Recipe, experiment: Experiment) -> float | None:
+    """A pass back costs two forward."""
+    images = TRAINING_IMAGES.get(recipe.data)
+    return images and 3 * recipe.training.epochs * images * network.operations / FORWARD
+
+
+def _probe(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    return 0.0 if recipe.data in IN_MEMORY else experiment.probe.images / DECODED
+
+
+def _record(network: Network, recipe: Recipe, experiment: Experiment) -> float:
     values = sum(layer.units * layer.positions for layer in network.layers)
-    return experiment.probe.images * (network.operations / FORWARD + values / WRITTEN[experiment.recording.codec])
+    forward = network.operations / FORWARD + values / WRITTEN[experiment.recording.codec]
+    return _probe(network, recipe, experiment) + experiment.probe.images * forward
+
+
+def _summary(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    return OPENED * len(network.layers) * jobs.results(experiment)
+
+
+def _rsa(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    """The same of every layer."""
+    images = min(experiment.rsa.images, experiment.probe.images)
+    draws = experiment.rsa.permutations + 10 * experiment.probe.folds
+    return len(network.layers) * 6 * draws * images**2 / COMPARED
+
+
+def _cross_layer(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    units = sum(layer.units for layer in network.layers)
+    return 2 * experiment.probe.images * units**2 * 1.5 / PRODUCT
+
+
+def _of_layers(work: Callable[[Layer, Experiment], float]) -> Work:
+    """The sum over the layers."""
+    return lambda network, recipe, experiment: sum(work(layer, experiment) for layer in network.layers)
 
 
 def _samples(layer: Layer, experiment: Experiment) -> int:
@@ -132,11 +158,11 @@ def _matching(layer: Layer, experiment: Experiment) -> float:
 
 
 def _sparse_prediction(layer: Layer, experiment: Experiment) -> float:
-    """Paths in both directions on all folds, without one and without two, p targets each."""
-    folds = experiment.probe.folds
-    paths = 2 * (1 + folds + folds * (folds - 1) // 2)
+    """A path of every target for each fit; by proximal gradient there is no start worth counting."""
     alphas = experiment.sparse_prediction.alphas + 1 + stores.LAMBDAS
-    return paths * layer.units * (alphas * layer.units**2 / DESCENDED + 1 / STARTED)
+    wide = layer.units > WIDEST_DESCENT
+    path = alphas * layer.units**2 / (PROXIMAL if wide else DESCENDED) + (0 if wide else 1 / STARTED)
+    return fits(layer, experiment) * layer.units * path
 
 
 def _clustering(layer: Layer, experiment: Experiment) -> float:
@@ -145,9 +171,10 @@ def _clustering(layer: Layer, experiment: Experiment) -> float:
 
 
 def _subspace_match(layer: Layer, experiment: Experiment) -> float:
-    """Peeling of the whole, without each fold, of replicates and nulls, and with other ridges."""
-    peelings = 9 + experiment.probe.folds + experiment.moments.permutations
-    return peelings * (2 * layer.units) ** 3 / PEELED
+    """Peeling of the whole, without each fold, of replicates and nulls, and with other ridges; minimal matches."""
+    peelings, settings = 9 + experiment.probe.folds + experiment.moments.permutations, experiment.subspace_match
+    searches = min(settings.starts, 2 * layer.units) * settings.orders
+    return (2 * layer.units) ** 3 * (peelings / PEELED + searches / SEARCHED)
 
 
 def _subspace_match_sampled(layer: Layer, experiment: Experiment) -> float:
@@ -155,8 +182,8 @@ def _subspace_match_sampled(layer: Layer, experiment: Experiment) -> float:
     settings = experiment.subspace_match_sampled
     samples = min(settings.positions, _samples(layer, experiment))
     products = 2 * samples * (2 * layer.units) ** 2
-    together = max(memory.SAMPLES // (samples * 4 * layer.units), 1)
-    read = 2 * _samples(layer, experiment) * layer.units * math.ceil(settings.draws / together)
+    passes = math.ceil(settings.draws / memory.draws_together(layer, experiment))
+    read = 2 * _samples(layer, experiment) * layer.units * passes
     return read / READ + settings.draws * (products / PRODUCT + 2 * (2 * layer.units) ** 3 / PEELED)
 
 
@@ -168,19 +195,27 @@ def _similarity(layer: Layer, experiment: Experiment) -> float:
     return decomposed + settings.permutations * permuted
 
 
-OF_IMAGES = {"probe", "record"}
-WORK: Mapping[str, Callable[[Layer, Experiment], float]] = {
-    "within": _within,
-    "between": _between,
-    "edges": _edges,
-    "rdm": _rdm,
-    "statistics": _statistics,
-    "correlation": _correlation,
-    "mutual_information": _mutual_information,
-    "matching": _matching,
-    "sparse_prediction": _sparse_prediction,
-    "clustering": _clustering,
-    "subspace_match": _subspace_match,
-    "subspace_match_sampled": _subspace_match_sampled,
-    "similarity": _similarity,
+# Seconds to start a step, and the time of its work.
+RULES: Mapping[str, tuple[float, Work]] = {
+    "inspect": (5, _nothing),
+    "train": (5, _train),
+    "probe": (5, _probe),
+    "record": (5, _record),
+    "within": (1.3, _of_layers(_within)),
+    "between": (1.3, _of_layers(_between)),
+    "edges": (1.3, _of_layers(_edges)),
+    "rdm": (1.6, _of_layers(_rdm)),
+    "statistics": (1.3, _of_layers(_statistics)),
+    "correlation": (1.3, _of_layers(_correlation)),
+    "mutual_information": (1.6, _of_layers(_mutual_information)),
+    "matching": (1.3, _of_layers(_matching)),
+    "sparse_prediction": (2, _of_layers(_sparse_prediction)),
+    "clustering": (2, _of_layers(_clustering)),
+    "subspace_match": (1.6, _of_layers(_subspace_match)),
+    "subspace_match_sampled": (1.3, _of_layers(_subspace_match_sampled)),
+    "similarity": (1.3, _of_layers(_similarity)),
+    "cross_layer": (1.3, _cross_layer),
+    "rsa": (1.3, _rsa),
+    "summary": (1.3, _summary),
+    "figure": (3, _nothing),
 }

@@ -13,7 +13,16 @@ import zarr
 from torch.utils.flop_counter import FlopCounterMode
 
 from convergent import networks
-from convergent.config import Experiment, Recipe, build, check_layers, data_root, load_recipe
+from convergent.config import (
+    Experiment,
+    Recipe,
+    build,
+    check_experiment,
+    check_layers,
+    check_recipes,
+    data_root,
+    load_recipe,
+)
 from convergent.errors import InputError, about
 from convergent.plan import shapes, table
 
@@ -34,9 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, config: Path, for_machines: bool, like: Path | None) -> None:
-    experiment: Experiment = build(Experiment, overlaid(_read(DEFAULT), _read(config)), str(config))
+    experiment: Experiment = build(Experiment, overlaid(_read(DEFAULT), _read(config)), "configuration")
+    check_experiment(experiment)
     recipes = {name: load_recipe(Path("config", "networks", f"{name}.yaml")) for name in experiment.networks}
     described = {name: described_network(name, recipe, experiment) for name, recipe in recipes.items()}
+    check_recipes(experiment, recipes)
     plan = table.rows(experiment, recipes, described, ratio(like) if like else None)
     print(as_json(plan) if for_machines else table.text(plan))
 
