@@ -6,7 +6,7 @@ BIN := $(if $(VENV),$(VENV)/bin/)
 STAMP := $(if $(VENV),$(VENV)/.installed)
 SNAKEMAKE := $(BIN)snakemake
 
-.PHONY: run test bench scale check lint lock clean
+.PHONY: run test test-slurm bench scale check lint lock clean
 
 ## the default experiment and its report
 run: $(STAMP)
@@ -20,6 +20,10 @@ results/report.html: $(wildcard results/tables/* results/figures/*/*/*.png)
 ## every test
 test: $(STAMP)
 	$(BIN)python -m pytest --numprocesses auto --dist loadgroup $(PYTEST)
+
+## a Slurm of its own on this machine (Debian: slurm-wlm, as root), and the small experiment through it
+test-slurm: $(STAMP)
+	$(BIN)python -m pytest -m slurm tests/slurm $(PYTEST)
 
 ## what it costs, beside the floors and the usual ways: results/benchmarks.json and results/benchmarks.md
 bench: $(STAMP)
