@@ -184,4 +184,4 @@ def peak(rule):
 
 def least(rule):
     """The same of a rule whose jobs read no layer."""
-    return lambda wildcards, attempt: attempt * (SNAKEMAKE + math.ceil(1.25e-6 * memory.BASE[rule]))
+    return lambda wildcards, attempt: attempt * (SNAKEMAKE + math.ceil(1.25e-6 * memory.peak(rule, None, EXPERIMENT)))

@@ -23,7 +23,7 @@ from convergent.folds import Array, Moments, check_same_folds, check_same_images
 from convergent.tiles import ROWS, Tiles, spans
 
 MEMORY = 64 * 2**20  # bytes of comoments that a task adds up
-HELD = 512 * 2**20  # bytes of comoments that a step holds; those of wider layers stream into their store
+HELD = 64 * 2**20  # bytes of comoments that a step holds; those of wider layers stream into their store
 
 
 def block(

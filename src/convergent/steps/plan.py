@@ -21,6 +21,7 @@ from convergent.config import (
     check_layers,
     check_recipes,
     data_root,
+    layers_of,
     load_recipe,
 )
 from convergent.errors import InputError, about
@@ -73,7 +74,7 @@ def described_network(name: str, recipe: Recipe, experiment: Experiment) -> shap
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{name} does not take images of {recipe.data}, {image_shape}: {reason}") from None
-    chosen = experiment.layers if isinstance(experiment.layers, str) else experiment.layers.get(name, "all")
+    chosen = layers_of(experiment.layers, name)
     check_layers(name, chosen, list(nodes), relu)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         made(torch.empty(1, *image_shape, device="meta"))
