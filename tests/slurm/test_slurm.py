@@ -11,7 +11,7 @@ import yaml
 from slurm import cluster
 from workflow.project import Project, copy_of_project
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 # What the test does not need to wait for.
 QUICK = {
     "slurm-init-seconds-before-status-checks": 3,

@@ -10,8 +10,6 @@ import pytest
 import yaml
 from workflow.project import RECIPE, SMALL, Project
 
-pytestmark = pytest.mark.xdist_group("workflow")  # one small experiment for all
-
 # Measures of a pair that read its moments, and those that read something else.
 OF_MOMENTS = {"correlation", "matching", "sparse_prediction", "clustering", "mutual_information", "subspace_match"} | {
     "similarity"

@@ -17,8 +17,6 @@ from convergent import config
 from convergent.config import Experiment
 from convergent.plan import shapes, stores
 
-pytestmark = pytest.mark.xdist_group("workflow")  # one small experiment for all
-
 RULE_OF_FOLDER = {"moments": "within", "rdms": "rdm"}
 
 

@@ -15,8 +15,6 @@ from workflow.project import ROOT, Project, copy_of_project
 
 from convergent import store, tables
 
-pytestmark = pytest.mark.xdist_group("workflow")  # one small experiment for all
-
 KINDS = {
     "activations": "activations",
     "pooled": "pooled",
