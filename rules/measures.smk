@@ -16,12 +16,13 @@ rule statistics:
     resources:
         mem_mb=peak("statistics"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("steps.statistics"),
     shell:
         "python -m convergent statistics --activations {input.activations} --moments {input.moments}"
-        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule correlation:
@@ -73,6 +74,7 @@ rule mutual_information:
     resources:
         mem_mb=peak("mutual_information"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         permutations=EXPERIMENT.moments.permutations,
@@ -81,7 +83,7 @@ rule mutual_information:
         "python -m convergent mutual_information"
         " --activations-a {input.activations_a} --activations-b {input.activations_b}"
         " --edges-a {input.edges_a} --edges-b {input.edges_b} --a {input.a} --b {input.b} --between {input.between}"
-        " --permutations {params.permutations} --engine {resources.engine} --threads {threads}"
+        " --permutations {params.permutations} --engine {resources.engine} --workers {resources.tasks} --threads {threads}"
         " --output {output} > {log} 2>&1"
 
 
@@ -134,13 +136,15 @@ rule sparse_prediction:
     resources:
         mem_mb=peak("sparse_prediction"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("sparse_prediction"),
         code=code_digest("steps.sparse_prediction"),
     shell:
         "python -m convergent sparse_prediction --a {input.a} --b {input.b} --between {input.between}"
-        " --settings {params.settings:q} --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
+        " --settings {params.settings:q} --engine {resources.engine} --workers {resources.tasks} --threads {threads}"
+        " --output {output} > {log} 2>&1"
 
 
 rule clustering:
@@ -218,13 +222,14 @@ rule subspace_match_sampled:
     resources:
         mem_mb=peak("subspace_match_sampled"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("subspace_match_sampled"),
         code=code_digest("steps.subspace_match_sampled"),
     shell:
         "python -m convergent subspace_match_sampled --a {input.a} --b {input.b} --settings {params.settings:q}"
-        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule similarity:

@@ -15,13 +15,14 @@ rule within:
     resources:
         mem_mb=peak("within"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         precision=EXPERIMENT.moments.precision,
         code=code_digest("steps.within"),
     shell:
         "python -m convergent within --activations {input.activations} --precision {params.precision}"
-        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule between:
@@ -42,13 +43,14 @@ rule between:
     resources:
         mem_mb=peak("between"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("moments"),
         code=code_digest("steps.between"),
     shell:
         "python -m convergent between --a {input.a} --b {input.b} --settings {params.settings:q}"
-        " --engine {resources.engine} --threads {threads} --output {output} > {log} 2>&1"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule edges:
@@ -68,13 +70,14 @@ rule edges:
     resources:
         mem_mb=peak("edges"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings("mutual_information"),
         code=code_digest("steps.edges"),
     shell:
         "python -m convergent edges --activations {input.activations} --settings {params.settings:q}"
-        " --engine {resources.engine} --threads {threads}"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads}"
         " --output {output} > {log} 2>&1"
 
 
@@ -95,11 +98,12 @@ rule rdm:
     resources:
         mem_mb=peak("rdm"),
         engine="threads",
+        tasks=1,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         images=EXPERIMENT.rsa.images,
         code=code_digest("steps.rdm"),
     shell:
         "python -m convergent rdm --activations {input.activations} --images {params.images}"
-        " --engine {resources.engine} --threads {threads}"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads}"
         " --output {output} > {log} 2>&1"

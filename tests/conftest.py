@@ -79,3 +79,26 @@ def pair() -> Callable[..., xr.Dataset]:
         return joined(moments.within(a), moments.within(b), moments.between(a, b, permutations=permutations))
 
     return of
+
+
+# As much of srun as the engine `slurm` uses, on a machine without Slurm (the real one: tests/slurm): so many tasks, or
+# FEWER, that end with it.
+SRUN = """#!/bin/sh
+for argument; do
+    case $argument in --ntasks=*) tasks=${argument#*=};; --*) ;; *) break;; esac
+    shift
+done
+trap 'kill $started' TERM
+for task in $(seq $((tasks - ${FEWER:-0}))); do "$@" & started="$started $!"; done
+wait
+wait
+"""
+
+
+@pytest.fixture
+def srun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a job of Slurm whose srun is `SRUN`."""
+    folder = tmp_path_factory.mktemp("srun")
+    (folder / "srun").write_text(SRUN)
+    (folder / "srun").chmod(0o755)
+    return {"SLURM_JOB_ID": "7", "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}

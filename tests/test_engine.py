@@ -1,10 +1,11 @@
 """The engine: Dask, BLAS and zarr together never take more than the cores they were given."""
 
 import os
-import subprocess
+import socket
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dask
 import dask.array as da
@@ -113,50 +114,33 @@ def test_array__of_other_engines_leaves_it_where_it_is() -> None:
     assert engine.array("local")(values) is values
 
 
-def test_slurm__outside_a_step_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm__outside_a_job_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    said = "the engine slurm needs SLURM_JOB_ID; start the step by srun"
+    said = r"the engine slurm needs a job of Slurm \(sbatch, salloc\); use --engine local"
     with pytest.raises(InputError, match=said), engine.of("slurm", 1):
         pass
 
 
-@pytest.mark.parametrize("rank", ["1", "2"])
-def test_slurm__says_that_the_scheduler_never_came(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rank: str) -> None:
-    for name, value in {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "3", "SLURM_PROCID": rank}.items():
+def test_slurm__computes_on_the_tasks_of_a_step(monkeypatch: pytest.MonkeyPatch, srun: dict[str, str]) -> None:
+    for name, value in srun.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(engine, "PATIENCE", 0.2)
-    monkeypatch.chdir(tmp_path)
-    said = r"the engine slurm: no scheduler has come within 0\.2 s; see the log"
-    with pytest.raises(InputError, match=said), engine.of("slurm", 1):
+    with engine.of("slurm", 1, workers=2):
+        assert engine.map(pow, range(6), 2) == [0, 1, 4, 9, 16, 25]
+        assert len(set(engine.map(lambda _: os.getpid(), range(6)))) == 2
+        client = distributed.default_client()
+        address = client.scheduler.address
+        assert address.startswith("tls://")
+        with pytest.raises(OSError, match="TLS certificate does not match"):
+            distributed.Client(address, security=distributed.Security.temporary(), timeout="2s")
+        # The dashboard is seen on this machine only.
+        host, dashboard = urlsplit(address).hostname, urlsplit(client.dashboard_link).port
+        socket.create_connection(("127.0.0.1", dashboard)).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, dashboard))
+
+
+def test_slurm__without_srun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="needs srun, which is not found"), engine.of("slurm", 1):
         pass
-
-
-RANK = """
-import sys
-from convergent import engine
-with engine.of("slurm", 1):
-    print(engine.map(pow, range(6), 2))
-"""
-
-
-def test_slurm__second_task_computes_on_the_others(tmp_path: Path) -> None:
-    """Four processes as srun would start them: scheduler, client, two workers."""
-    step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "1", "SLURM_NTASKS": "4"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK],
-            cwd=tmp_path,
-            env=os.environ | step | {"SLURM_PROCID": str(rank), "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(4)
-    ]
-    try:
-        said = [process.communicate(timeout=60)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert said == ["", "[0, 1, 4, 9, 16, 25]\n", "", ""]
-    assert [process.returncode for process in started] == [0] * 4
-    assert not list(tmp_path.iterdir())

@@ -13,13 +13,14 @@ import xarray as xr
 from convergent import store
 from convergent.__main__ import main
 
-# In the path of each process of a pass: when it is about to open or rename the n-th file of some name, it or another is
-# ended without a word, as often as the environment says.
+# In the path of each process of a pass: when it is about to open or rename the n-th file of some name, it or what has
+# started it is ended without a word, as often as the environment says.
 DYING = """
 import itertools, os, signal, sys
 
 event, name, nth = os.environ["AT"].split()
 met = itertools.count(1)
+victim = os.getppid() if os.environ.get("VICTIM") == "parent" else os.getpid()
 
 def hook(found, arguments):
     if found == event and name in str(arguments[0]) and next(met) == int(nth):
@@ -28,7 +29,8 @@ def hook(found, arguments):
                 os.mkdir(f"{os.environ['KILLED']}{number}")
             except FileExistsError:
                 continue
-            os.kill(int(os.environ.get("VICTIM", os.getpid())), signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
+            return
 
 sys.addaudithook(hook)
 """
@@ -76,19 +78,6 @@ def begin(pair: Path, folder: Path, engine: str, at: str, kills: int, **more: st
     )
 
 
-def begin_step(
-    pair: Path, folder: Path, patience: list[int], kills: int, *, of_scheduler: bool = False
-) -> list[subprocess.Popen[str]]:
-    """The tasks of a Slurm step as srun would start them, each with its patience: scheduler, client, workers."""
-    step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "1", "SLURM_NTASKS": str(len(patience))}
-    started: list[subprocess.Popen[str]] = []
-    for rank, seconds in enumerate(patience):
-        step |= {"SLURM_PROCID": str(rank), "PATIENCE": str(seconds)}
-        step |= {"VICTIM": str(started[0].pid)} if of_scheduler and rank else {}
-        started.append(begin(pair, folder, "--engine slurm", READING, kills, **step))
-    return started
-
-
 def end(*started: subprocess.Popen[str]) -> list[str]:
     """What the processes wrote to their logs."""
     try:
@@ -111,9 +100,12 @@ def killed(folder: Path) -> int:
     return len([*folder.glob("killed*")])
 
 
+@pytest.mark.parametrize("engine", ["local --threads 2", "slurm --workers 2"])
 @pytest.mark.parametrize(("at", "held"), [(READING, "1000"), (WRITING, "0")])
-def test_local__computes_again_what_a_killed_worker_has_lost(pair: Path, tmp_path: Path, at: str, held: str) -> None:
-    process = begin(pair, tmp_path, "--engine local --threads 2", at, 1, HELD=held)
+def test_cluster__computes_again_what_a_killed_worker_has_lost(
+    pair: Path, tmp_path: Path, srun: dict[str, str], engine: str, at: str, held: str
+) -> None:
+    process = begin(pair, tmp_path, f"--engine {engine}", at, 1, **srun, HELD=held)
     (log,) = end(process)
     assert process.returncode == 0, log
     assert killed(tmp_path) == 1
@@ -121,50 +113,42 @@ def test_local__computes_again_what_a_killed_worker_has_lost(pair: Path, tmp_pat
     assert not [*tmp_path.rglob("*.partial")]
 
 
-def test_local__says_that_a_task_kills_its_workers(pair: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["local --threads 1", "slurm --workers 1"])
+def test_cluster__says_that_a_task_kills_its_workers(
+    pair: Path, tmp_path: Path, srun: dict[str, str], engine: str
+) -> None:
     failures = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
-    process = begin(pair, tmp_path, "--engine local --threads 1", READING, 9, **failures)
+    process = begin(pair, tmp_path, f"--engine {engine}", READING, 9, **srun, **failures)
     (log,) = end(process)
     assert process.returncode == 1
     assert killed(tmp_path) > 1
-    told = "convergent between: the engine local: 2 workers were killed at the same task; see the log, and give the job"
-    assert log.splitlines()[-1] == f"{told} more memory or fewer threads"
+    told = f"the engine {engine.split()[0]}: 2 workers were killed at the same task; see the log, and give the job"
+    assert f"convergent between: {told} more memory or fewer threads" in log.splitlines()
     assert "Traceback" not in log
     assert not [*tmp_path.glob("moments*")]
 
 
-def test_slurm__computes_again_what_a_killed_worker_has_lost(pair: Path, tmp_path: Path) -> None:
-    step = begin_step(pair, tmp_path, [60, 60, 60, 60], 1)
-    logs = end(*step)
-    assert [process.returncode for process in step[:2]] == [0, 0], logs[1]
-    assert sorted(process.returncode for process in step[2:]) == [-9, 0]
-    check_same(pair, tmp_path)
-
-
-def test_slurm__says_that_no_worker_is_left(pair: Path, tmp_path: Path) -> None:
-    step = begin_step(pair, tmp_path, [1, 60, 60, 60], 2)
-    logs = end(*step)
-    assert [process.returncode for process in step] == [0, 1, -9, -9]
-    told = "the engine slurm: all workers were killed, and none has come back within 1 s; see the log, and give the job"
-    assert logs[1] == f"convergent between: {told} more memory or fewer threads\n"
+def test_slurm__says_that_no_worker_is_left(pair: Path, tmp_path: Path, srun: dict[str, str]) -> None:
+    gone = srun | {"VICTIM": "parent", "PATIENCE": "5"}  # the nannies, and their workers with them
+    process = begin(pair, tmp_path, "--engine slurm --workers 2", READING, 2, **gone)
+    (log,) = end(process)
+    assert process.returncode == 1
+    assert killed(tmp_path) == 2
+    told = "the engine slurm: all workers were killed, and none has come back within 5 s; see the log, and give the job"
+    assert log.splitlines()[-1] == f"convergent between: {told} more memory or fewer threads"
     assert not [*tmp_path.glob("moments*")]
 
 
-def test_slurm__says_that_a_worker_never_came(pair: Path, tmp_path: Path) -> None:
-    *step, never = begin_step(pair, tmp_path, [60, 5, 5, 5], 0)
-    never.kill()
-    logs = end(*step, never)
-    assert [process.returncode for process in step[:2]] == [0, 1]
-    told = (
-        "convergent between: the engine slurm: Only . workers arrived after 5 s; see the log, or ask for fewer tasks\n"
-    )
-    assert logs[1].replace("0/2", ".").replace("1/2", ".") == told
+def test_slurm__says_that_a_worker_never_came(pair: Path, tmp_path: Path, srun: dict[str, str]) -> None:
+    process = begin(pair, tmp_path, "--engine slurm --workers 2", READING, 0, **srun, FEWER="1", PATIENCE="5")
+    (log,) = end(process)
+    assert process.returncode == 1
+    told = "Only 1/2 workers arrived in 5 s; see the log, or ask for fewer"
+    assert log.splitlines()[-1] == f"convergent between: the engine slurm: {told}"
 
 
-def test_slurm__says_that_the_scheduler_is_gone(pair: Path, tmp_path: Path) -> None:
-    step = begin_step(pair, tmp_path, [60, 60, 60], 1, of_scheduler=True)
-    logs = end(*step)
-    assert [process.returncode for process in step] == [-9, 1, 0]
-    told = "convergent between: the engine slurm: the scheduler is gone; see the log, and give the job more memory"
-    assert logs[1].splitlines()[-1] == f"{told} or fewer threads"
-    assert not [*tmp_path.glob("moments*")]
+def test_slurm__says_that_srun_has_failed(pair: Path, tmp_path: Path, srun: dict[str, str]) -> None:
+    process = begin(pair, tmp_path, "--engine slurm --workers 2", READING, 0, **srun, FEWER="2")
+    (log,) = end(process)
+    assert process.returncode == 1
+    assert log.splitlines()[-1] == "convergent between: the engine slurm: srun ended with 0; see the log"

@@ -25,8 +25,8 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "dask_ml": "dask-m
     "array_api_compat": "array-api-compat",
     "google_crc32c": "google-crc32c",
 }
-# What the engines `cuda` and `slurm` import when they are asked for: the extras.
-OPTIONAL = {"cupy", "dask_cuda", "dask_jobqueue"}
+# What the engine `cuda` imports when it is asked for: the extra `gpu`, and for several GPUs dask-cuda.
+OPTIONAL = {"cupy", "dask_cuda"}
 OF_USERS = {"plan"}  # steps without a rule
 # One rule of a .smk file: its name and everything up to the next.
 RULES = {

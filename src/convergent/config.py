@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import jsonschema
-import yaml
 
 from convergent import provenance
 from convergent.errors import InputError
+from convergent.files import read_yaml
 
 NAME = r"^[a-z0-9_]+(?!\n)$"  # `$` alone accepts a line break at the end
 Measure = Literal[
@@ -255,11 +255,7 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(
             f"configuration: networks: no recipe {path}; there are {_listed(known)}{_closest(path.stem, known)}"
         )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    recipe: Recipe = build(Recipe, content, str(path))
+    recipe: Recipe = build(Recipe, read_yaml(path), str(path))
     for i, stage in enumerate(recipe.stages):
         epoch = re.fullmatch(r"epoch([1-9][0-9]*)", stage)
         if stage not in ("init", "final") and not (epoch and 1 <= int(epoch[1]) <= recipe.training.epochs):
@@ -290,9 +286,7 @@ def parse(cls: type) -> Callable[[str], Any]:
     def section(text: str) -> Any:
         if text.lstrip().startswith("{"):
             return build(cls, json.loads(text), "settings")
-        if not os.path.isfile(text):
-            raise InputError(f"settings: there is no file {text}")
-        return build(cls, yaml.safe_load(Path(text).read_text(encoding="utf-8")), text)
+        return build(cls, read_yaml(Path(text)), text)
 
     return section
 

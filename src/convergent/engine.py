@@ -5,11 +5,12 @@ Dask, BLAS and zarr together never take more than the cores that were given: eac
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import dask
@@ -35,25 +36,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="engine_name",
         choices=ENGINES,
         default="threads",
-        help="threads: of this process; local: a process a core; slurm: the tasks of this Slurm step; cuda: a GPU",
+        help="threads: of this process; local: a process a core; slurm: the nodes of this job of Slurm; cuda: a GPU",
     )
     parser.add_argument("--threads", type=int, default=1, help="cores to use; of slurm, of each worker")
+    parser.add_argument("--workers", type=int, default=1, help="of slurm: how many, one a task")
 
 
 @contextmanager
-def of(name: str, count: int) -> Iterator[None]:
+def of(name: str, count: int, workers: int = 1) -> Iterator[None]:
     """Compute every Dask collection of the block on an engine.
 
     Parameters
     ----------
     name : one of `ENGINES`
     count : cores; of ``slurm``, of each worker
+    workers : of ``slurm``, how many
 
     Raises
     ------
     InputError : where the engine is not to be had here
     """
-    with {"threads": threads, "local": _local, "slurm": _slurm, "cuda": _cuda}[name](count):
+    of_cores: dict[str, Callable[[int], AbstractContextManager[None]]]
+    of_cores = {"threads": threads, "local": _local, "slurm": partial(_slurm, workers), "cuda": _cuda}
+    with of_cores[name](count):
         yield
 
 
@@ -100,40 +105,55 @@ def _local(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _slurm(count: int) -> Iterator[None]:
-    """The tasks of a Slurm step: the first is Dask's scheduler, the second goes on here, the others are workers.
+def _slurm(workers: int, count: int) -> Iterator[None]:
+    """Workers on the nodes of this job's allocation; the scheduler, and what comes back, in this process.
 
-    Start it by ``srun --ntasks=WORKERS+2``; only the second task comes back from here.
+    So this process alone says whether the step has failed: srun, were it started by that, would tell a worker that was
+    killed and made good for a failure. What it starts trusts nobody without a certificate made for this step.
     """
-    from dask_jobqueue.slurm import SLURMRunner
-    from distributed import Client
+    from distributed import Client, LocalCluster, Security
+    from distributed.utils import get_ip
 
-    missing = [name for name in ("SLURM_JOB_ID", "SLURM_PROCID", "SLURM_NTASKS") if name not in os.environ]
-    if missing:
-        raise InputError(f"the engine slurm needs {missing[0]}; start the step by srun, or use --engine local")
-    if int(os.environ["SLURM_NTASKS"]) < 3:
-        raise InputError("the engine slurm needs at least 3 tasks: the scheduler, the step itself, and the workers")
-    # Each step of a job has a scheduler of its own.
-    name = f"dask-{os.environ['SLURM_JOB_ID']}-{os.environ.get('SLURM_STEP_ID', '0')}.json"
-    _wait_for_scheduler(Path(name))
-    with _losses("slurm"):
+    if "SLURM_JOB_ID" not in os.environ:
+        raise InputError("the engine slurm needs a job of Slurm (sbatch, salloc); use --engine local outside one")
+    try:
+        security = Security.temporary()
+    except ImportError:
+        raise InputError("the engine slurm needs the package cryptography: pip install 'convergent[slurm]'") from None
+    scheduler = {"host": get_ip(), "security": security, "dashboard_address": DASHBOARD}
+    with (
+        _losses("slurm"),
+        LocalCluster(n_workers=0, **scheduler) as cluster,
+        Client(cluster, security=security) as client,
+        _started(cluster.scheduler_address, security, workers, count) as started,
+    ):
+        _wait_for_workers(client, workers, started)
+        _prepare(client)
+        yield
+
+
+@contextmanager
+def _started(address: str, security: Any, workers: int, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A step of this job of so many workers, each task one; ended with the block."""
+    trust = {"CA_FILE": "ca_file", "WORKER__CERT": "cert", "WORKER__KEY": "key"}
+    keys = security.get_tls_config_for_role("worker")
+    secret = {f"DASK_DISTRIBUTED__COMM__TLS__{name}": keys[key] for name, key in trust.items()}
+    command = ["srun", f"--ntasks={workers}", f"--cpus-per-task={count}", "--distribution=cyclic"]
+    command += ["--overlap", "--kill-on-bad-exit=0"]  # beside this process; one worker's end is not that of all
+    command += [sys.executable, "-m", "distributed.cli.dask_worker", address, f"--nthreads={count}"]
+    command += ["--memory-limit=0", "--no-dashboard", f"--death-timeout={PATIENCE}"]
+    try:
+        started = subprocess.Popen(command, env=os.environ | secret, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise InputError("the engine slurm needs srun, which is not found here") from None
+    try:
+        yield started
+    finally:
+        started.terminate()
         try:
-            runner = SLURMRunner(
-                scheduler_file=name,
-                scheduler_options={"dashboard": False},
-                worker_options={"nthreads": count, "memory_limit": 0, "dashboard": False},
-            )
-        except KeyboardInterrupt:  # so the runner ends the scheduler and the workers
-            sys.exit(0)
-        try:
-            with Client(runner) as client:
-                _wait_for_workers(client, runner.n_workers)
-                _prepare(client)
-                yield
-        finally:
-            with suppress(OSError):  # of a scheduler that was killed
-                runner.close()
-            Path(name).unlink(missing_ok=True)
+            started.wait(60)
+        except subprocess.TimeoutExpired:  # what is left ends with the job
+            started.kill()
 
 
 @contextmanager
@@ -156,7 +176,7 @@ def _cuda(count: int) -> Iterator[None]:
 @contextmanager
 def _losses(name: str) -> Iterator[None]:
     """What a killed worker has lost, Dask computes once more on those that are left; where none can, say why."""
-    from distributed import CancelledError, KilledWorker
+    from distributed import KilledWorker
     from distributed.scheduler import NoWorkerError
 
     try:
@@ -166,8 +186,6 @@ def _losses(name: str) -> Iterator[None]:
         lost = f"{error.allowed_failures + 1} workers were killed at the same task"
     except NoWorkerError as error:
         lost = f"all workers were killed, and none has come back within {error.timeout:.0f} s"
-    except CancelledError:
-        lost = "the scheduler is gone"
     else:
         return
     raise InputError(f"the engine {name}: {lost}; see the log, and give the job more memory or fewer threads")
@@ -183,20 +201,19 @@ def _cupy() -> Any:
     return cupy
 
 
-def _wait_for_scheduler(file: Path) -> None:
-    """The runner would wait for ever for a first task that was killed before it had begun."""
+def _wait_for_workers(client: Any, workers: int, started: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while os.environ["SLURM_PROCID"] != "0" and not file.exists():
-        if time.monotonic() > deadline:
-            raise InputError(f"the engine slurm: no scheduler has come within {PATIENCE} s; see the log")
-        time.sleep(0.1)
-
-
-def _wait_for_workers(client: Any, workers: int) -> None:
-    try:
-        client.wait_for_workers(workers, timeout=PATIENCE)
-    except TimeoutError as error:
-        raise InputError(f"the engine slurm: {error} s; see the log, or ask for fewer tasks") from None
+    while True:
+        try:
+            client.wait_for_workers(workers, timeout=1)
+        except TimeoutError as error:
+            if started.poll() is not None:
+                raise InputError(f"the engine slurm: srun ended with {started.returncode}; see the log") from None
+            if time.monotonic() > deadline:
+                come = str(error).split(" after")[0]
+                raise InputError(f"the engine slurm: {come} in {PATIENCE} s; see the log, or ask for fewer") from None
+        else:
+            return
 
 
 def _prepare(client: Any) -> None:

@@ -11,7 +11,11 @@ from typing import TextIO
 
 from convergent.errors import InputError
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+NO_ROOM = "make room and run again"
+NO_RIGHT = "run where you may write, or ask for the right to"
+ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), NO_ROOM) | dict.fromkeys(
+    (errno.EROFS, errno.EACCES, errno.EPERM), NO_RIGHT
+)
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
@@ -24,7 +28,7 @@ def of(path: Path) -> Iterator[Path]:
     InputError : where the disk is full or cannot be written; what was there stays
     """
     part, old = (path.with_name(f"{path.name}.{suffix}") for suffix in ("part", "old"))
-    try:
+    with room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
             # What a killed process left.
@@ -39,10 +43,23 @@ def of(path: Path) -> Iterator[Path]:
                 shutil.rmtree(old, ignore_errors=True)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Say in one line that a path cannot be written.
+
+    Raises
+    ------
+    InputError : where the disk is full, a quota reached, or the folder read-only
+    """
+    try:
+        yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        advice = ADVICE.get(error.errno or 0)
+        if advice is None or not str(error.filename or path).startswith(str(path.parent)):
             raise
-        raise InputError(f"{path}: cannot be written, {os.strerror(error.errno)}; make room and run again") from None
+        raise InputError(f"{path}: cannot be written, {os.strerror(error.errno or 0)}; {advice}") from None
 
 
 def hold(lock: TextIO, doing: str) -> None:

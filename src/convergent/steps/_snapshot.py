@@ -31,6 +31,7 @@ def derive(
     threads: int,
     output: Path,
     engine_name: str = "threads",
+    workers: int = 1,
 ) -> None:
     """Derive something from the activations of every layer.
 
@@ -40,9 +41,9 @@ def derive(
     derived : layer, activation as a Dask array → dataset
     title, references, settings : for the attributes of the store; the snapshot is added to the title
     activations : the store of activations
-    threads : cores to use
+    threads : cores to use; of ``slurm``, of each of the workers
     output : the store to write
-    engine_name : where to compute
+    engine_name, workers : where to compute
     """
     recorded = store.read(activations, "activations", chunks={})
 
@@ -59,5 +60,5 @@ def derive(
         references=references,
         **{name: recorded.attributes[name] for name in INHERITED},
     )
-    with engine.of(engine_name, threads):
+    with engine.of(engine_name, threads, workers):
         store.save(layers(), output, kind, attributes)

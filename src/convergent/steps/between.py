@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, settings: Moments, threads: int, engine_name: str = "threads", **stores: Path) -> None:
+def run(*, settings: Moments, threads: int, engine_name: str = "threads", workers: int = 1, **stores: Path) -> None:
     recorded = _sides.read(stores["a"], stores["b"], "activations", chunks={})
     snapshot_a, snapshot_b = (side.attributes["snapshot"] for side in recorded)
 
@@ -27,7 +27,7 @@ def run(*, settings: Moments, threads: int, engine_name: str = "threads", **stor
         compute = moments.fits(*sides, settings.permutations)
         return moments.between(*sides, **asdict(settings), seed=recorded[0].attributes["probe_seed"], compute=compute)
 
-    with engine.of(engine_name, threads):
+    with engine.of(engine_name, threads, workers):
         _sides.derive(
             "between",
             "moments_between",

@@ -35,6 +35,7 @@ def run(
     permutations: int,
     threads: int,
     engine_name: str = "threads",
+    workers: int = 1,
     between: Path,
     **stores: Path,
 ) -> None:
@@ -58,7 +59,7 @@ def run(
         )
         return mutual_information(histograms, moments)
 
-    with engine.of(engine_name, threads):
+    with engine.of(engine_name, threads, workers):
         _pair.measure(
             "mutual_information",
             measured,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 import zarr
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,6 +24,7 @@ from convergent.config import (
     load_recipe,
 )
 from convergent.errors import InputError, about
+from convergent.files import read_yaml
 from convergent.plan import shapes, table
 
 DEFAULT = Path("config", "config.yaml")
@@ -103,10 +103,7 @@ def as_json(plan: list[table.Row]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"there is no file {path}; run this in the folder of the project")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a mapping of keys")
     return content

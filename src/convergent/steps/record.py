@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
 
 from convergent import data, networks, recording, store
 from convergent.config import Recipe, Recording, add_settings, check_layers, data_root, parse
 from convergent.errors import InputError
+from convergent.files import read_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +49,10 @@ def run(
 ) -> None:
     torch.set_num_threads(1)  # of one batch; as many batches run side by side
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = False  # float32 means float32
-    graph = json.loads(inspected.read_text(encoding="utf-8"))
+    graph = read_json(inspected)
     check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
     shapes = {layer: graph["nodes"][layer] for layer in (graph["relu"] if layers == "all" else layers)}
-    trained = json.loads((training / "training.json").read_text(encoding="utf-8"))
+    trained = read_json(training / "training.json")
     chosen = store.read(probe, "probe")
     dataset = chosen.layers["/"]
     images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
@@ -66,7 +68,10 @@ def run(
     weights = (training / f"{stage}.safetensors").read_bytes()
     if hashlib.sha256(weights).hexdigest()[:16] != trained["checkpoints"][stage]:
         raise InputError(f"{training}: {stage}.safetensors is not what the training wrote; train again")
-    network.load_state_dict(load(weights))
+    try:
+        network.load_state_dict(load(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(f"{training}: {stage}.safetensors holds no weights of this recipe: {error}") from None
     # Channels last, as they are stored: the convolutions are no slower, and no block is transposed.
     network.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last)  # type: ignore[call-overload]
     snapshot = f"{training.name}-{stage}"

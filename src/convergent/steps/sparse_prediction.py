@@ -17,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_arguments(parser)
 
 
-def run(*, settings: SparsePrediction, threads: int, engine_name: str = "threads", **stores: Path) -> None:
+def run(
+    *, settings: SparsePrediction, threads: int, engine_name: str = "threads", workers: int = 1, **stores: Path
+) -> None:
     # One thread: tasks would only cost.
     in_tasks = threads > 1 or engine_name != "threads"
-    with engine.of(engine_name, threads):
+    with engine.of(engine_name, threads, workers):
         _pair.measure(
             "sparse_prediction",
             lambda layer, moments, generator: sparse_prediction(

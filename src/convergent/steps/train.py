@@ -3,6 +3,7 @@
 import argparse
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from convergent import data, networks, provenance, replacement, training
 from convergent.config import Recipe, data_root, network_identity, parse
@@ -54,7 +55,7 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
         "versions": provenance.versions(),
         "device": device,
     }
-    with _alone(output):
+    with replacement.room_for(output), _alone(output):
         if not _is_finished(output, identity):
             _train(recipe, seed, data_root, output, identity, device)
 
@@ -72,7 +73,7 @@ def _train(
     for reached in training.train(network, images, held_out, settings, seed, state, device):
         names = {f"epoch{reached.epoch}"} | {0: {"init"}, settings.epochs: {"final"}}.get(reached.epoch, set())
         for stage in names & set(recipe.stages):
-            save_file(reached.weights, part / f"{stage}.safetensors")
+            (part / f"{stage}.safetensors").write_bytes(save(reached.weights))
         _checkpoint(reached, part, provenance.digest(identity))
         state = reached
     assert state is not None
@@ -103,10 +104,13 @@ def _is_finished(output: Path, identity: dict[str, object]) -> bool:
 def _resume(part: Path, identity: str) -> training.State | None:
     """The state of a training that was interrupted, if it was this one."""
     if (part / CHECKPOINT).is_file():
-        content = torch.load(part / CHECKPOINT, weights_only=True, map_location="cpu")
-        if content.pop("identity") == identity:
-            print(f"going on after epoch {content['epoch']}")
-            return training.State(**content)
+        try:
+            content = torch.load(part / CHECKPOINT, weights_only=True, map_location="cpu")
+            if content.pop("identity") == identity:
+                print(f"going on after epoch {content['epoch']}")
+                return training.State(**content)
+        except Exception as error:  # torch names no class for what a damaged file, or one with code in it, raises
+            print(f"training from the start: {part / CHECKPOINT} is not a checkpoint of this step ({error})")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     return None
@@ -116,7 +120,9 @@ def _checkpoint(state: training.State, part: Path, identity: str) -> None:
     """Replace the checkpoint in one step: a kill leaves the last one whole."""
     beside = part / f"{CHECKPOINT}.new"
     content = {name: getattr(state, name) for name in ("epoch", "weights", "optimiser", "history")}
-    torch.save(content | {"identity": identity}, beside)
+    buffer = io.BytesIO()  # torch itself says nothing of a full disk
+    torch.save(content | {"identity": identity}, buffer)
+    beside.write_bytes(buffer.getbuffer())
     beside.replace(part / CHECKPOINT)
 
 

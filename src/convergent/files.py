@@ -1,0 +1,47 @@
+"""Small text files: read without a trust in what they hold, and told in one line where they are damaged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from convergent.errors import InputError
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain values of a YAML file; tags that would build objects are refused.
+
+    Raises
+    ------
+    InputError : where there is no such file, or it is not YAML
+    """
+    try:
+        return yaml.safe_load(_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date that does not exist
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file that a step has written.
+
+    Raises
+    ------
+    InputError : where there is no such file, or it holds no object
+    """
+    try:
+        content = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}; make it anew") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not an object of JSON; make it anew")
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"there is no file {path}") from None
+    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not to be read: {getattr(error, 'strerror', None) or error}") from None

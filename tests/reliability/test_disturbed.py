@@ -1,0 +1,151 @@
+"""A workflow on a machine that is not as it should be: full, read-only, late, shared, with a wrong clock."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from reliability import fault
+from workflow.project import Project, copy_of_project
+
+PROBE = "results/probe/digits.zarr"
+MOMENTS = "results/moments/small-s0-final.zarr"
+# Root may write everywhere, unless it leaves that right behind.
+AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return copy_of_project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with some results, which tests copy."""
+    found = copy_of_project(tmp_path_factory.mktemp("complete"))
+    found.snakemake(MOMENTS)
+    return found
+
+
+def begin(
+    project: Project, *arguments: str, what: str = "- 0 -", before: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """Snakemake with a fault."""
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "snakemake", *arguments],
+        cwd=project.root,
+        env=os.environ | {"FAULT": what, "FAULTS": str(project.root / "faults")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_two__the_second_says_that_the_first_is_at_work(project: Project) -> None:
+    folder = fault.put_into(project)
+    first = begin(project, PROBE, what="probe 1 stall")
+    while not (folder / "done").exists():
+        time.sleep(0.1)
+        assert first.poll() is None
+    second = project.snakemake(PROBE, check=False)
+    assert second.returncode == 1
+    assert "no other Snakemake process" in " ".join(second.stderr.split())
+    assert "Traceback" not in second.stderr
+    first.terminate()
+    assert first.wait() != 0
+    project.snakemake(PROBE)
+
+
+def test_late__files_are_waited_for(project: Project) -> None:
+    fault.put_into(project)
+    begun = begin(project, PROBE, "--latency-wait=20", what="probe 1 late")
+    told = begun.communicate()[0]
+    assert begun.returncode == 0, told
+    assert (project.root / "faults" / "done").exists()
+    assert (project.root / PROBE / "zarr.json").is_file()
+
+
+def test_late__what_never_comes_is_named(project: Project) -> None:
+    fault.put_into(project)
+    begun = begin(project, PROBE, "--latency-wait=1", what="probe 1 late")
+    told = " ".join(begun.communicate()[0].split())
+    assert begun.returncode == 1
+    assert f"{PROBE} (missing locally)" in told
+    assert "increase the wait time with --latency-wait" in told
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clock__of_a_node_that_is_wrong_makes_nothing_anew(project: Project, hours: int) -> None:
+    fault.put_into(project)
+    begun = begin(project, MOMENTS, what=f"probe 1 skew{hours:+d}")
+    told = begun.communicate()[0]
+    assert begun.returncode == 0, told
+    assert (project.root / "faults" / "done").exists()
+    assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
+
+
+@pytest.fixture
+def full(project: Project) -> Iterator[Path]:
+    """The results on a disk of their own, of 200 kB."""
+    results = project.root / "results"
+    results.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", results], capture_output=True)
+    if mounted.returncode and os.environ.get("CI") != "true":
+        pytest.skip("only root mounts disks")
+    assert mounted.returncode == 0, mounted.stderr
+    try:
+        yield results
+    finally:
+        subprocess.run(["umount", results], check=True)
+
+
+def test_full__is_told_in_one_line_and_the_run_goes_on_where_there_is_room(project: Project, full: Path) -> None:
+    done = project.snakemake("--keep-going", MOMENTS, check=False)
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() + done.stderr.splitlines() if line.startswith("convergent ")]
+    assert told
+    assert all("cannot be written, No space left on device; make room and run again" in line for line in told), told
+    assert "Traceback" not in done.stdout + done.stderr
+    subprocess.run(["mount", "-o", "remount,size=50m", full], check=True)
+    project.snakemake(MOMENTS)
+    assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
+
+
+def test_read_only__results_are_read_and_not_changed(complete: Project, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(complete.root, root, symlinks=True)
+    project = Project(root)
+    subprocess.run(["chmod", "-R", "a-w", root / "results"], check=True)
+    user = AS_USER if os.getuid() == 0 else []
+    try:
+        done = begin(project, MOMENTS, before=(*user,))
+        assert "Nothing to be done" in done.communicate()[0]
+        done = begin(project, MOMENTS.replace("s0", "s1"), before=(*user,))
+        told = done.communicate()[0]
+        assert done.returncode == 1
+        assert "Permission denied" in told
+        assert "results/" in told
+        assert "Traceback" not in told
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", root / "results"], check=True)
+
+
+def test_moved__results_with_their_metadata_need_nothing(complete: Project, tmp_path: Path) -> None:
+    project = copy_of_project(tmp_path)
+    for name in ("results", ".snakemake/metadata"):
+        subprocess.run(["cp", "-a", "--parents", name, project.root], cwd=complete.root, check=True)
+    assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
+
+
+def test_moved__without_times_needs_a_touch(complete: Project, tmp_path: Path) -> None:
+    project = copy_of_project(tmp_path)
+    for name in ("results", ".snakemake/metadata"):
+        subprocess.run(["cp", "-r", "--parents", name, project.root], cwd=complete.root, check=True)
+    os.utime(project.root / "results" / "training" / "small-s0" / ".snakemake_timestamp")  # copied last
+    assert project.planned(MOMENTS)
+    project.snakemake("--touch", MOMENTS)
+    assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
