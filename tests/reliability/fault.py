@@ -1,8 +1,8 @@
 """Faults in the middle of a step: what `put_into` leaves in a copy of the project runs in each of its processes.
 
-The environment says which: FAULT="STEP MOMENT ACT", once where STEP is about to open, make, rename or remove its
-MOMENT-th file of the results. FAULTS is a folder: STEP.moments counts those of a step that has ended, done says that
-the fault has come, pid is the process that the act `snakemake` kills.
+The environment says which: FAULT="STEP MOMENT ACT; …", each once, where STEP (or `worker`: one of Dask) is about to
+open, make, rename or remove its MOMENT-th file of the results. FAULTS is a folder: STEP.moments counts those of a step
+that has ended, done.STEP.ACT says that the fault has come, pid is the process that the act `snakemake` kills.
 """
 
 import random
@@ -13,9 +13,12 @@ from workflow.project import Project
 HOOK = '''\
 import atexit, itertools, os, pathlib, signal, sys, time
 
-command = sys.orig_argv[1:4] if sys.orig_argv[1:3] == ["-m", "convergent"] else ["", "", ""]
+step = sys.orig_argv[3] if sys.orig_argv[1:3] == ["-m", "convergent"] else ""
+if any("spawn_main" in argument for argument in sys.orig_argv):
+    step = "worker"
 folder = pathlib.Path(os.environ.get("FAULTS", "/nowhere"))
-where, moment, act = os.environ.get("FAULT", "- 0 -").split()
+faults = [fault.split() for fault in os.environ.get("FAULT", "").split(";")]
+faults = {int(fault[1]): fault[2] for fault in faults if fault[:1] == [step]}
 CHANGES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 passed = itertools.count(1)
 last = 0
@@ -26,7 +29,7 @@ def kill(pid):
 
 
 def hold():
-    held = b"1" * int(os.environ["HOLD"])  # bytes that are really there
+    held = b"1" * 600_000_000  # bytes that are really there
     time.sleep(5)
 
 
@@ -74,17 +77,17 @@ def hook(event, arguments):
     global last
     if event in CHANGES and "results/" in str(arguments[0]) and "/logs/" not in str(arguments[0]):
         last = next(passed)
-        if last == int(moment) and command[2] == where:
+        if last in faults:
             try:
-                os.mkdir(folder / "done")
+                os.mkdir(folder / f"done.{step}.{faults[last]}")
             except FileExistsError:
                 return
-            ACTS[act]()
+            ACTS[faults[last]]()
 
 
-if command[2] and folder.is_dir():
+if step and folder.is_dir():
     sys.addaudithook(hook)
-    atexit.register(lambda: (folder / f"{command[2]}.moments").write_text(str(last)))
+    atexit.register(lambda: (folder / f"{step}.moments").write_text(str(last)))
 '''
 
 
