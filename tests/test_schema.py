@@ -63,7 +63,9 @@ def test_check__refuses_another_type(kind: str, name: str) -> None:
     ],
 )
 def test_check__takes_activations_of_all_positions_of_a_sample_or_of_none(dims: tuple[str, ...], right: bool) -> None:
-    dataset = xr.Dataset({"activation": (dims, np.zeros((2,) * len(dims), "float16"))})
+    dataset = smallest("activations").drop_vars("activation")
+    size = dataset.sizes["image"]
+    dataset["activation"] = (dims, np.zeros((size,) * len(dims), "float16"))
     if right:
         schema.check(dataset, "activations", "here")
     else:

@@ -22,19 +22,24 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """The object of a JSON file that a step has written.
+
+    Parameters
+    ----------
+    path : the file
+    needed : keys that it must have
 
     Raises
     ------
-    InputError : where there is no such file, or it holds no object
+    InputError : where there is no such file, or it holds no object with these keys
     """
     try:
         content = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; make it anew") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not an object of JSON; make it anew")
+    if not isinstance(content, dict) or not content.keys() >= set(needed):
+        raise InputError(f"{path}: not an object with {', '.join(needed)}; make it anew")
     return content
 
 

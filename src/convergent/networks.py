@@ -77,6 +77,8 @@ def build(
     InputError : if there is no such network or it refuses the arguments
     """
     data = {"num_classes": num_classes, "in_channels": in_channels}
+    if elsewhere := {"weights", "weights_backbone"} & set(arguments or {}):
+        raise InputError(f"architecture.arguments: {min(elsewhere)}: networks are trained here, from their seeds")
     if file is not None:
         make = _function(file, name)
     elif name == "convnet":

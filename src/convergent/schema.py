@@ -20,17 +20,22 @@ CHUNK_KEYS: dict[str, Any] = {"name": "default", "separator": "."}
 # What "…" stands for: one value an image, a sample of its positions (y and x are coordinates of theirs), or all.
 POSITIONS: tuple[Dims, ...] = ((), ("position",), ("y", "x"))
 
+# Which image a value is of, as the probe tells it.
+IMAGES: dict[str, tuple[Dims, str]] = {
+    "image_id": (("image",), "T"),
+    "label": (("image",), "i"),
+    "fold": (("image",), "i"),
+}
+
 # kind of store: variable: (dimensions, kind of NumPy type).
 CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
     "probe": {
-        "image_id": (("image",), "T"),
-        "label": (("image",), "i"),
+        **IMAGES,
         "class_name": (("image",), "T"),
-        "fold": (("image",), "i"),
         "source_index": (("image",), "i"),
     },
-    "activations": {"activation": (("image", "…", "unit"), "f")},
-    "pooled": {"activation": (("image", "unit"), "f")},
+    "activations": {"activation": (("image", "…", "unit"), "f"), **IMAGES},
+    "pooled": {"activation": (("image", "unit"), "f"), **IMAGES},
     "moments_within": {
         "n": (("fold",), "i"),
         "mean": (("fold", "unit"), "f"),
@@ -47,9 +52,7 @@ CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
     "rdms": {
         "euclidean": (("image", "image_other"), "f"),
         "correlation": (("image", "image_other"), "f"),
-        "image_id": (("image",), "T"),
-        "label": (("image",), "i"),
-        "fold": (("image",), "i"),
+        **IMAGES,
     },
     # Every measure: what the table shows, in the same form; its own variables are declared beside its formula.
     "measure": {

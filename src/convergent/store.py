@@ -117,17 +117,28 @@ def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
     if not (path / "zarr.json").is_file():
         raise InputError(f"{path}: there is no such store; run the step that writes it")
     _check_metadata(path)
-    _check_complete(path)
-    with _quiet(), damage.named():
-        tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
-    groups = {node.path.strip("/") or "/": node for node in tree.subtree}
-    layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
+    with _quiet(), _named(path):
+        _check_complete(path)
+        with damage.named():
+            tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
+        groups = {node.path.strip("/") or "/": node for node in tree.subtree}
+        layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
     for layer, dataset in layers.items():
         schema.check(dataset, kind, f"{path}: {layer}")
     if kind == "activations" and chunks is not None:
         group = zarr.open_group(path, mode="r")
         layers = {layer: _mapped(dataset, group[f"{layer}/activation"], path) for layer, dataset in layers.items()}
     return Store(layers, {str(name): value for name, value in tree.attrs.items() if name != SEAL})
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What zarr and xarray raise of arrays and groups that no step of this version writes, in one line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"{path}: holds what this version cannot read ({told}); make it anew") from None
 
 
 def _mapped(dataset: xr.Dataset, stored: Any, path: Path) -> xr.Dataset:
@@ -210,8 +221,7 @@ def _nchunks(array: zarr.Array[Any]) -> int:
 
 def _check_complete(path: Path) -> None:
     """A missing shard or array reads as zeros or NaN without an error: count them before anyone reads."""
-    with _quiet():
-        group = zarr.open_group(path, mode="r")
+    group = zarr.open_group(path, mode="r")
     for name, array in group.members(max_depth=None):
         if isinstance(array, zarr.Array) and array.nchunks_initialized != _nchunks(array):
             held, needed = array.nchunks_initialized, _nchunks(array)

@@ -90,6 +90,16 @@ class Cluster:
         logs = "\n".join(f"{path}:\n{path.read_text()[-2000:]}" for path in sorted(self.folder.glob("*.[lo]*")))
         raise RuntimeError(f"no Slurm after {START} s\n{logs}")
 
+    def drain(self, node: str) -> None:
+        """What an administrator does before a repair: what runs there goes on, nothing new begins."""
+        self._update(node, "drain", "reason=repair")
+
+    def resume(self, node: str) -> None:
+        self._update(node, "resume")
+
+    def _update(self, node: str, state: str, *more: str) -> None:
+        subprocess.run(["scontrol", "update", f"nodename={node}", f"state={state}", *more], check=True)
+
     def stop(self) -> None:
         for name in reversed(list(self.processes)):  # the controller before munge
             process = self.processes.pop(name)

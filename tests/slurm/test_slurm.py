@@ -2,14 +2,20 @@
 
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import xarray as xr
 import yaml
+from reliability import fault
 from slurm import cluster
 from workflow.project import Project, copy_of_project
+
+from convergent import store
 
 pytestmark = pytest.mark.slurm
 # What the test does not need to wait for.
@@ -20,6 +26,7 @@ QUICK = {
     "slurm-status-command": "squeue",
     "slurm-no-account": True,
 }
+BETWEEN = "results/moments/small-s0-final--small-s1-final.zarr"
 SETTINGS = {"seeds": [0, 1], "measures": ["statistics", "correlation", "matching", "subspace_match"]}
 
 
@@ -38,7 +45,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The same experiment on this machine."""
     project = copy_of_project(tmp_path_factory.mktemp("local"))
     project.configure(**SETTINGS)
-    project.snakemake()
+    fault.put_into(project)
+    begun = begin(project, what="")
+    told = begun.communicate()[0]
+    assert begun.returncode == 0, told
     return project
 
 
@@ -47,6 +57,22 @@ def project(tmp_path: Path) -> Project:
     found = copy_of_project(tmp_path)
     found.configure(**SETTINGS)
     return found
+
+
+def begin(project: Project, *arguments: str, what: str) -> subprocess.Popen[str]:
+    """Snakemake with faults in its jobs."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=project.root,
+        env=os.environ | {"FAULT": what, "FAULTS": str(project.root / "faults")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def moments(project: Project) -> xr.Dataset:
+    return store.read(project.root / BETWEEN, "moments_between").layers["conv3.relu"].load()
 
 
 def profile(project: Project, **changes: object) -> str:
@@ -78,3 +104,47 @@ def test_profile__gives_the_results_of_one_machine(running: cluster.Cluster, loc
     trained = [line for line in jobs if "rule_train" in line]
     assert len(trained) == 2
     assert all(line.startswith("gpu ") for line in trained)
+
+
+def test_profile__survives_what_happens_to_jobs_and_nodes(
+    running: cluster.Cluster, local: Project, project: Project
+) -> None:
+    """A recording is killed, a pass needs more memory, a training more time; meanwhile a node is drained."""
+    folder = fault.put_into(project)
+    keys = yaml.safe_load((project.root / "profiles" / "slurm" / "config.yaml").read_text())
+    keys["set-resources"]["train"]["runtime"] = 1  # minute
+    arguments = profile(project, **{"set-resources": keys["set-resources"], "slurm-array-jobs": "train"})
+    # The second epoch of the first training to get there never ends.
+    second = int((local.root / "faults" / "train.moments").read_text()) * 2 // 3
+    begun = begin(project, arguments, BETWEEN, what=f"train {second} stall; record 9 kill; between 9 hold")
+    while begun.poll() is None and not (folder / "done.train.stall").exists():
+        time.sleep(1)
+    running.drain("node2")
+    told = begun.communicate()[0]
+    running.resume("node2")
+    assert begun.returncode == 0, told
+    assert {path.name for path in folder.glob("done.*")} == {
+        "done.train.stall",
+        "done.record.kill",
+        "done.between.hold",
+    }
+    xr.testing.assert_allclose(moments(project), moments(local), rtol=1e-12)
+    ends = queue("%T %k %N")
+    assert any(line.startswith("TIMEOUT rule_train") for line in ends)
+    assert any(line.startswith("OUT_OF_MEMORY rule_between") for line in ends), ends
+    assert any("going on after epoch" in path.read_text() for path in project.root.glob("results/logs/train/*.log"))
+
+
+def test_engine__slurm_computes_on_two_nodes_and_survives_a_killed_worker(
+    running: cluster.Cluster, local: Project
+) -> None:
+    project, before = local, moments(local)
+    over = [f"between:{key}" for key in ("engine=slurm", "mpi=srun", "nodes=2", "tasks=2")]
+    arguments = [profile(project), BETWEEN, "--forcerun=between", "--set-resources", *over]
+    begun = begin(project, *arguments, what="worker 3 kill")
+    told = begun.communicate()[0]
+    assert begun.returncode == 0, told
+    assert (project.root / "faults" / "done.worker.kill").is_dir()
+    xr.testing.assert_allclose(moments(project), before, rtol=1e-12)
+    (job,) = [line for line in queue("%D %N %k") if "rule_between" in line and line.startswith("2 ")]
+    assert job.split()[1] == "node[1-2]"

@@ -49,10 +49,10 @@ def run(
 ) -> None:
     torch.set_num_threads(1)  # of one batch; as many batches run side by side
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = False  # float32 means float32
-    graph = read_json(inspected)
+    graph = read_json(inspected, "network", "nodes", "relu")
     check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
     shapes = {layer: graph["nodes"][layer] for layer in (graph["relu"] if layers == "all" else layers)}
-    trained = read_json(training / "training.json")
+    trained = read_json(training / "training.json", "checkpoints", "seed", "held_out_accuracy")
     chosen = store.read(probe, "probe")
     dataset = chosen.layers["/"]
     images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
