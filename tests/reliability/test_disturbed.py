@@ -46,15 +46,17 @@ def begin(project: Project, *arguments: str, what: str = "", before: tuple[str, 
 def test_two__the_second_says_that_the_first_is_at_work(project: Project) -> None:
     folder = fault.put_into(project)
     first = begin(project, PROBE, what="probe 1 stall")
-    while not (folder / "done.probe.stall").exists():
-        time.sleep(0.1)
-        assert first.poll() is None
-    second = project.snakemake(PROBE, check=False)
+    try:
+        while not (folder / "done.probe.stall").exists():
+            time.sleep(0.1)
+            assert first.poll() is None
+        second = project.snakemake(PROBE, check=False)
+    finally:
+        first.terminate()
+        first.communicate()
     assert second.returncode == 1
     assert "no other Snakemake process" in " ".join(second.stderr.split())
     assert "Traceback" not in second.stderr
-    first.terminate()
-    assert first.wait() != 0
     project.snakemake(PROBE)
 
 

@@ -113,7 +113,7 @@ def test_profile__survives_what_happens_to_jobs_and_nodes(
     folder = fault.put_into(project)
     keys = yaml.safe_load((project.root / "profiles" / "slurm" / "config.yaml").read_text())
     keys["set-resources"]["train"]["runtime"] = 1  # minute
-    arguments = profile(project, **{"set-resources": keys["set-resources"], "slurm-array-jobs": "train"})
+    arguments = profile(project, **{"set-resources": keys["set-resources"]})
     # The second epoch of the first training to get there never ends.
     second = int((local.root / "faults" / "train.moments").read_text()) * 2 // 3
     begun = begin(project, arguments, BETWEEN, what=f"train {second} stall; record 9 kill; between 9 hold")
@@ -131,7 +131,9 @@ def test_profile__survives_what_happens_to_jobs_and_nodes(
     xr.testing.assert_allclose(moments(project), moments(local), rtol=1e-12)
     ends = queue("%T %k %N")
     assert any(line.startswith("TIMEOUT rule_train") for line in ends)
-    assert any(line.startswith("OUT_OF_MEMORY rule_between") for line in ends), ends
+    assert any(line.startswith("FAILED rule_between") for line in ends)
+    logs = (project.root / ".snakemake" / "slurm_logs" / "rule_between").rglob("*.log")
+    assert any("exceeded memory limit" in path.read_text() for path in logs)
     assert any("going on after epoch" in path.read_text() for path in project.root.glob("results/logs/train/*.log"))
 
 
