@@ -1,6 +1,7 @@
 """The small experiment through a real Slurm, with the profile that users copy."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import xarray as xr
 import yaml
 from reliability import fault
 from slurm import cluster
-from workflow.project import Project, copy_of_project
+from workflow.project import ROOT, Project, copy_of_project
 
 from convergent import store
 
@@ -150,3 +151,18 @@ def test_engine__slurm_computes_on_two_nodes_and_survives_a_killed_worker(
     xr.testing.assert_allclose(moments(project), before, rtol=1e-12)
     (job,) = [line for line in queue("%D %N %k") if "rule_between" in line and line.startswith("2 ")]
     assert job.split()[1] == "node[1-2]"
+
+
+@pytest.mark.skipif("CONVERGENT_LONG" not in os.environ, reason="an hour: CONVERGENT_LONG=1 make test-slurm")
+def test_profile__gives_the_default_experiment_of_one_machine(running: cluster.Cluster, tmp_path: Path) -> None:
+    projects = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        project = copy_of_project(tmp_path / name)
+        shutil.copy(ROOT / "config" / "config.yaml", project.root / "config")
+        project.snakemake(*([profile(project)] if name == "there" else []))
+        projects.append(project)
+    here, there = projects
+    pd.testing.assert_frame_equal(summary(there), summary(here), rtol=1e-9)
+    for weights in here.root.glob("results/training/*/*.safetensors"):
+        assert (there.root / weights.relative_to(here.root)).read_bytes() == weights.read_bytes()
