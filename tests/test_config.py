@@ -269,7 +269,7 @@ def test_build__advises_a_number_that_yaml_reads_as_one(text: str) -> None:
     [
         ("cifar10", [], "data: no folder …/cifar-10-batches-py (CONVERGENT_DATA="),
         ("faces", ["cifar-10-batches-py"], "data: no folder …/faces (CONVERGENT_DATA="),
-        ("faces", ["faces"], "image_size: needed for faces, a folder of images"),
+        ("faces", ["faces"], "image_size: needed for faces, whose images are of many sizes"),
     ],
 )
 def test_load__tells_what_is_missing_below_the_data_folder(
@@ -506,8 +506,3 @@ def test_schema__holds_for_the_default_experiment_and_refuses_a_fault() -> None:
     jsonschema.validate(DEFAULT, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(changed(DEFAULT, "probe.folds", 1), schema)
-
-
-def test_held_out__is_what_the_data_hold() -> None:
-    source = (ROOT / "src" / "convergent" / "data.py").read_text(encoding="utf-8")
-    assert f"DIGITS_HELD_OUT = {config.HELD_OUT['digits']}\n" in source

@@ -1,17 +1,24 @@
 """The data sets: splits, identities, pixels, and the choice of the probe."""
 
+import hashlib
 import pickle
 import shutil
+import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
+import torchvision.datasets.imagenet
 from PIL import Image
 from sklearn.datasets import load_digits
+from torchvision.datasets import CIFAR100
 
-from convergent import config, data
+from convergent import data
+from convergent.datasets import NAMED
 from convergent.errors import InputError
 
 SPLITS = ("training", "held_out")
@@ -135,6 +142,146 @@ def test_load__names_the_variable_where_no_root_is_given(name: str) -> None:
         data.load(name, "training")
 
 
+# --- CIFAR-100, Fashion-MNIST, ImageNet: small files in their real formats ---
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, np.ndarray]]:
+    """Its pickles, below `tmp_path`, of a few images: rows of 32 × 32 red, then green, then blue values."""
+    folder, generator = tmp_path / "cifar-100-python", np.random.default_rng(0)
+    folder.mkdir()
+    content = {
+        name: {
+            "data": generator.integers(0, 256, (size, 3072), dtype=np.uint8),
+            "fine_labels": generator.integers(0, 100, size).tolist(),
+        }
+        for name, size in {"train": 12, "test": 7}.items()
+    }
+    names = {"fine_label_names": [f"class {i:02d}" for i in range(100)]}
+    for name, values in (content | {"meta": names}).items():
+        (folder / name).write_bytes(pickle.dumps(values))
+    for name in ("train", "test"):
+        monkeypatch.setattr(CIFAR100, f"{name}_list", [[name, md5(folder / name)]])
+    monkeypatch.setattr(CIFAR100, "meta", CIFAR100.meta | {"md5": md5(folder / "meta")})
+    return content
+
+
+@pytest.mark.parametrize(("split", "name"), [("training", "train"), ("held_out", "test")])
+def test_load__reads_cifar100(tmp_path: Path, cifar100: dict[str, Any], split: data.Split, name: str) -> None:
+    images = data.load("cifar100", split, tmp_path)
+    np.testing.assert_array_equal(every(images), cifar100[name]["data"].reshape(-1, 3, 32, 32))
+    assert images.labels.tolist() == cifar100[name]["fine_labels"]
+    assert (images.class_names[:2], len(images.class_names)) == (["class 00", "class 01"], 100)
+    assert images.ids[:2] == [f"{name}/00000", f"{name}/00001"]
+
+
+def idx(values: np.ndarray) -> bytes:
+    """The format of MNIST: two zeros, the type, the number of dimensions, their sizes, the values."""
+    return bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def fashion_mnist(tmp_path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Its four files, below `tmp_path`, of a few images."""
+    folder, generator = tmp_path / "FashionMNIST" / "raw", np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    content = {}
+    for name, size in {"train": 9, "t10k": 5}.items():
+        pixels = generator.integers(0, 256, (size, 28, 28), dtype=np.uint8)
+        labels = generator.integers(0, 10, size, dtype=np.uint8)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(pixels))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels))
+        content[name] = (pixels, labels)
+    return content
+
+
+@pytest.mark.parametrize(("split", "name"), [("training", "train"), ("held_out", "t10k")])
+def test_load__reads_fashion_mnist(tmp_path: Path, fashion_mnist: dict[str, Any], split: data.Split, name: str) -> None:
+    images, (pixels, labels) = data.load("fashion_mnist", split, tmp_path), fashion_mnist[name]
+    np.testing.assert_array_equal(every(images), pixels[:, None])
+    np.testing.assert_array_equal(images.labels, labels)
+    assert images.shape == (1, 28, 28)
+    assert images.class_names[0] == "T-shirt/top"
+
+
+@pytest.mark.parametrize("damage", ["cut", "fewer labels", "empty"])
+def test_load__refuses_damaged_fashion_mnist(tmp_path: Path, fashion_mnist: dict[str, Any], damage: str) -> None:
+    labels = tmp_path / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    fewer = idx(fashion_mnist["t10k"][1][:-1])
+    labels.write_bytes({"cut": labels.read_bytes()[:-1], "fewer labels": fewer, "empty": b""}[damage])
+    with pytest.raises(InputError, match=r"^fashion_mnist: .+ is absent or damaged"):
+        data.load("fashion_mnist", "held_out", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cifar100", "fashion_mnist"])
+def test_load__says_what_to_put_where(tmp_path: Path, name: str) -> None:
+    kind, place = data.SMALL[name]
+    with pytest.raises(InputError) as caught:
+        data.load(name, "held_out", tmp_path)
+    call = f"torchvision.datasets.{kind.__name__}('{tmp_path}', download=True)"
+    assert (
+        str(caught.value)
+        == f"{name}: {tmp_path / place} is absent or damaged; put it there, or have it loaded by {call}"
+    )
+
+
+SYNSETS = {"n01440764": "tench, Tinca tinca", "n01443537": "goldfish, Carassius auratus", "n02012849": "crane"}
+
+
+@pytest.fixture
+def imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its development kit and folders, below `tmp_path`, of three classes; the first image of each is half as high."""
+    root, kit = tmp_path / "imagenet", tmp_path / "ILSVRC2012_devkit_t12" / "data"
+    kit.mkdir(parents=True)
+    kinds = [("ILSVRC2012_ID", int), ("WNID", object), ("words", object), ("gloss", object), ("num_children", int)]
+    rows = [(i, wnid, words, "", 0) for i, (wnid, words) in enumerate(SYNSETS.items(), 1)]
+    scipy.io.savemat(kit / "meta.mat", {"synsets": np.array([*rows, (4, "n00001740", "entity", "", 3)], dtype=kinds)})
+    (kit / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n3\n")
+    generator = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for wnid in SYNSETS:
+            (root / part / wnid).mkdir(parents=True)
+            for i, y in enumerate((16, 32)):
+                image = Image.fromarray(generator.integers(0, 256, (y, 32, 3), dtype=np.uint8))
+                image.save(root / part / wnid / f"ILSVRC2012_{part}_{i:08d}.JPEG")
+    with tarfile.open(root / data.DEVKIT, "w:gz") as archive:
+        archive.add(kit.parent, kit.parent.name)
+    shutil.rmtree(kit.parent)
+    monkeypatch.setitem(torchvision.datasets.imagenet.ARCHIVE_META, "devkit", (data.DEVKIT, md5(root / data.DEVKIT)))
+    return root
+
+
+@pytest.mark.parametrize(("split", "part"), [("training", "train"), ("held_out", "val")])
+def test_load__reads_imagenet(tmp_path: Path, imagenet: Path, split: data.Split, part: str) -> None:
+    images = data.load("imagenet", split, tmp_path, image_size=28)
+    assert images.class_names == list(SYNSETS.values())
+    assert images.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert images.ids[1] == f"n01440764/ILSVRC2012_{part}_00000001.JPEG"
+    pixels = np.asarray(Image.open(imagenet / part / images.ids[1]))[2:30, 2:30]  # 32 = 28 · 256 / 224
+    np.testing.assert_array_equal(images.read(torch.tensor([1]))[0], pixels.transpose(2, 0, 1))
+    assert every(images).shape == (6, 3, 28, 28)
+
+
+@pytest.mark.parametrize("missing", ["val", data.DEVKIT])
+def test_load__says_what_imagenet_lacks(tmp_path: Path, imagenet: Path, missing: str) -> None:
+    path = imagenet / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(InputError, match=rf"^imagenet: {imagenet} needs {data.DEVKIT}, and train and val "):
+        data.load("imagenet", "held_out", tmp_path, image_size=28)
+    assert missing == "val" or not (imagenet / "meta.bin").exists()
+
+
+def test_load__refuses_a_damaged_kit_of_imagenet(tmp_path: Path, imagenet: Path) -> None:
+    with (imagenet / data.DEVKIT).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(InputError, match=rf"^imagenet: {imagenet}: The archive .+ corrupted"):
+        data.load("imagenet", "held_out", tmp_path, image_size=28)
+
+
 # --- a folder of images ---
 
 
@@ -167,7 +314,7 @@ def test_load__crops_the_centre_of_an_image_that_is_no_square(
 
 
 def test_load__needs_an_image_size_for_a_folder(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"^shapes: a folder of images needs image_size in the recipe$"):
+    with pytest.raises(InputError, match=r"^shapes: images of many sizes need image_size in the recipe$"):
         data.load("shapes", "training", folder)
 
 
@@ -236,6 +383,16 @@ def test_fingerprint__changes_with(changed: str, where: int) -> None:
     assert data.fingerprint(replace(images, ids=ids, labels=labels, read=pixels.__getitem__), chosen) != expected
 
 
-def test_held_out__agrees_with_the_configuration(data_root: Path) -> None:
-    """`config` knows the sizes without importing what reads the images."""
-    assert {name: len(data.load(name, "held_out", data_root)) for name in config.HELD_OUT} == config.HELD_OUT
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_named__tells_what_the_files_hold(data_root: Path, name: str) -> None:
+    known = NAMED[name]
+    training, held_out = (data.load(name, split, data_root) for split in SPLITS)
+    assert (len(training), len(held_out)) == (known.training, known.held_out)
+    assert (held_out.shape, len(held_out.class_names)) == (known.shape, known.classes)
+    assert {len(text) for text in held_out.ids} == {known.image_id}
+    assert abs(np.mean([len(text) for text in held_out.class_names]) - known.class_name) < 1
+
+
+@pytest.mark.parametrize("name", data.SMALL)
+def test_named__lies_where_torchvision_looks(name: str) -> None:
+    assert NAMED[name].place == data.SMALL[name][1]

@@ -24,6 +24,7 @@ from convergent import (
     tiles,
 )
 from convergent.config import Experiment, Recipe
+from convergent.datasets import NAMED
 from convergent.errors import InputError
 from convergent.measures import cka, code_types, held_out, lasso, sparse_prediction
 from convergent.plan import jobs, memory, shapes, stores, table, times
@@ -186,7 +187,7 @@ def test_draws_together__are_those_that_share_a_pass(monkeypatch: pytest.MonkeyP
 def test_seconds__are_unknown_where_the_training_images_are() -> None:
     known = times.seconds("train", of_layers(Layer(4, 4)), recipe(), experiment())
     assert known is not None
-    unknown = replace(recipe(), data="imagenet")
+    unknown = replace(recipe(), data="photographs")
     assert times.seconds("train", of_layers(Layer(4, 4)), unknown, experiment()) is None
 
 
@@ -237,7 +238,7 @@ def test_rows__tell_cpu_time_that_does_not_grow_with_threads() -> None:
         for threads in (1, 16)
     )
     assert one == many
-    passes = 3 * recipe().training.epochs * times.TRAINING_IMAGES["digits"]
+    passes = 3 * recipe().training.epochs * NAMED["digits"].training
     assert one["train"].seconds == pytest.approx(5 + passes * 1e9 / times.FORWARD)
     assert one["train"].cpu_seconds == pytest.approx(len(of.seeds) * one["train"].seconds)
 

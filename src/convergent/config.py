@@ -20,6 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import jsonschema
 
 from convergent import provenance
+from convergent.datasets import NAMED
 from convergent.errors import InputError
 from convergent.files import read_yaml
 
@@ -45,7 +46,6 @@ FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "measures", 
     "training",
 }
 # Held-out images of each data set, where no folder has to be asked; data.py has the same number.
-HELD_OUT = {"digits": 500, "cifar10": 10_000}
 
 
 def key(doc: str, default: Any = MISSING, **limits: Any) -> Any:
@@ -212,12 +212,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Recipe:
-    data: str = key("`digits`, `cifar10`, or a folder of images below CONVERGENT_DATA", pattern=NAME)
+    data: str = key(f"{', '.join(f'`{name}`' for name in NAMED)}, or a folder below CONVERGENT_DATA", pattern=NAME)
     architecture: Architecture = key("the network")
     training: Training = key("how it is trained")
     stages: tuple[str, ...] = key("stages to keep: `init`, `epoch{n}`, `final`", minItems=1, uniqueItems=True)
     image_size: int | None = key(
-        "side in pixels to which the images of a folder are resized and cropped", None, minimum=1
+        "side in pixels to which the images of `imagenet` or a folder are resized and cropped", None, minimum=1
     )
 
 
@@ -440,8 +440,8 @@ def _check_stages(experiment: Experiment, recipe: Recipe, where: str) -> None:
 def _held_out(data: str) -> int | None:
     """Held-out images of a data set, of a folder at most its files; None where the folder is not there."""
     root = data_root()
-    if data in HELD_OUT:
-        return HELD_OUT[data]
+    if data in NAMED:
+        return NAMED[data].held_out
     if root is None or not (root / data).is_dir():
         return None
     return sum(1 for _ in (root / data / "test").glob("*/*"))
@@ -451,7 +451,13 @@ def _check_files(recipe: Recipe, where: str, root: Path) -> None:
     file = recipe.architecture.file
     if file is not None and not os.path.isfile(root / file):
         raise InputError(f"{where}: architecture.file: there is no file {root / file}")
-    if recipe.data == "digits":
+    known = NAMED.get(recipe.data)
+    sized = known is not None and known.shape is not None
+    if sized and recipe.image_size is not None:
+        raise InputError(
+            f"{where}: image_size: {recipe.image_size}, but images of {recipe.data} have theirs; leave it out"
+        )
+    if known is not None and known.place is None:
         return
     data = data_root()
     if data is None:
@@ -459,11 +465,11 @@ def _check_files(recipe: Recipe, where: str, root: Path) -> None:
             f"{where}: data: {recipe.data} is read from the folder named by the environment variable "
             "CONVERGENT_DATA; set it"
         )
-    folder = data / ("cifar-10-batches-py" if recipe.data == "cifar10" else recipe.data)
+    folder = data / (known.place if known is not None and known.place else recipe.data)
     if not folder.is_dir():
         raise InputError(f"{where}: data: no folder {folder} (CONVERGENT_DATA={data})")
-    if recipe.data != "cifar10" and recipe.image_size is None:
-        raise InputError(f"{where}: image_size: needed for {recipe.data}, a folder of images")
+    if not sized and recipe.image_size is None:
+        raise InputError(f"{where}: image_size: needed for {recipe.data}, whose images are of many sizes")
 
 
 def _schema_of(annotation: Any) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 """Images and labels, split into training and held-out, read on demand as uint8.
 
-``digits`` (scikit-learn) ships with a dependency; ``cifar10`` and folders of images are read through torchvision
-below a root folder and never downloaded. Imports nothing of the floor but `errors`: its digest decides whether
-networks are trained again.
+``digits`` (scikit-learn) ships with a dependency; all others are read through torchvision below a root folder and
+never downloaded. Imports nothing of the floor but `errors`: its digest decides whether networks are trained again.
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torchvision.datasets import CIFAR10, ImageFolder
+from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST, ImageFolder, ImageNet
 from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
 
 from convergent.errors import InputError
@@ -26,9 +25,19 @@ Split = Literal["training", "held_out"]
 CHANNELS = {
     "digits": ((0.305,), (0.376,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.267, 0.256, 0.276)),
+    "fashion_mnist": ((0.286,), (0.353,)),
     "folder": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 DIGITS_HELD_OUT = 500
+# Data sets of torchvision that fit into memory, and their folder below the root.
+SMALL: dict[str, tuple[Any, str]] = {
+    "cifar10": (CIFAR10, CIFAR10.base_folder),
+    "cifar100": (CIFAR100, CIFAR100.base_folder),
+    "fashion_mnist": (FashionMNIST, "FashionMNIST"),
+}
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+SHORT_SIDE = 256 / 224  # of images of ImageNet before the crop, as networks for it are evaluated
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,11 @@ def load(data: str, split: Split, root: Path | None = None, image_size: int | No
 
     Parameters
     ----------
-    data : ``digits``, ``cifar10``, or a folder below `root` with ``train/{class}/`` and ``test/{class}/``
+    data : ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagenet`` (held out is its validation set), or a
+        folder below `root` with ``train/{class}/`` and ``test/{class}/``
     split : ``training`` or ``held_out``
     root : the folder of data sets, not needed for digits
-    image_size : side in pixels, for a folder of images
+    image_size : side in pixels, for ImageNet and a folder of images
 
     Raises
     ------
@@ -80,8 +90,10 @@ def load(data: str, split: Split, root: Path | None = None, image_size: int | No
         return _digits(split)
     if root is None:
         raise InputError(f"{data}: set CONVERGENT_DATA to the folder that holds the data sets")
-    if data == "cifar10":
-        return _cifar10(split, root)
+    if data in SMALL:
+        return _small(data, split, root)
+    if data == "imagenet":
+        return _imagenet(split, root / data, image_size)
     return _folder(data, split, root, image_size)
 
 
@@ -113,38 +125,68 @@ def _digits(split: Split) -> Images:
     return _in_memory("digits", [f"{i:04d}" for i in chosen], pixels, labels[chosen], [str(d) for d in range(10)])
 
 
-def _cifar10(split: Split, root: Path) -> Images:
+def _small(data: str, split: Split, root: Path) -> Images:
+    kind, place = SMALL[data]
     try:
-        dataset = CIFAR10(root, train=split == "training", download=False)
-    except RuntimeError:
-        wanted = root / "cifar-10-batches-py"
-        raise InputError(f"cifar10: {wanted} is absent or damaged; put the python version of CIFAR-10 there") from None
+        dataset = kind(root, train=split == "training", download=False)
+        if len(dataset.data) != len(dataset.targets):
+            raise ValueError
+    except (RuntimeError, OSError, ValueError, TypeError, AssertionError):  # what torchvision says of damage
+        call = f"torchvision.datasets.{kind.__name__}({str(root)!r}, download=True)"
+        raise InputError(
+            f"{data}: {root / place} is absent or damaged; put it there, or have it loaded by {call}"
+        ) from None
+    pixels = np.asarray(dataset.data)
+    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
     ids = [f"{'train' if split == 'training' else 'test'}/{i:05d}" for i in range(len(dataset))]
-    return _in_memory("cifar10", ids, dataset.data.transpose(0, 3, 1, 2), np.array(dataset.targets), dataset.classes)
+    return _in_memory(data, ids, pixels, np.asarray(dataset.targets), dataset.classes)
+
+
+def _imagenet(split: Split, root: Path, image_size: int | None) -> Images:
+    part = "train" if split == "training" else "val"
+    if not (root / part).is_dir() or not any((root / name).is_file() for name in (DEVKIT, "meta.bin")):
+        raise InputError(
+            f"imagenet: {root} needs {DEVKIT}, and train and val with a folder for each class; "
+            "torchvision.datasets.ImageNet unpacks the archives so"
+        )
+    try:
+        dataset = ImageNet(str(root), split=part)
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"imagenet: {root}: {' '.join(str(error).split())}") from None
+    return _on_disk(
+        "imagenet", dataset, root / part, [", ".join(names) for names in dataset.classes], image_size, SHORT_SIDE
+    )
 
 
 def _folder(data: str, split: Split, root: Path, image_size: int | None) -> Images:
     folder = root / data / ("train" if split == "training" else "test")
-    if image_size is None:
-        raise InputError(f"{data}: a folder of images needs image_size in the recipe")
     try:
         dataset = ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise InputError(f"{data}: {folder} needs a folder of images for each class ({error})") from None
-
-    def read(indices: torch.Tensor) -> torch.Tensor:
-        images = [pil_to_tensor(dataset[int(i)][0]) for i in indices]
-        return torch.stack([center_crop(resize(image, [image_size], antialias=True), [image_size]) for image in images])
-
     both = (path for part in ("train", "test") for path in (root / data / part).glob("*"))
     classes = {path.name for path in both if path.is_dir()}
     if missing := sorted(classes - set(dataset.classes)):
         raise InputError(
             f"{data}: {folder} has no folder for {', '.join(missing)}; train and test need the same classes"
         )
+    return _on_disk(data, dataset, folder, dataset.classes, image_size, 1)
+
+
+def _on_disk(
+    data: str, dataset: ImageFolder, folder: Path, class_names: list[str], image_size: int | None, short_side: float
+) -> Images:
+    """Images that are read when asked for, resized to a short side, as a share of their size, and cropped."""
+    if image_size is None:
+        raise InputError(f"{data}: images of many sizes need image_size in the recipe")
+    size, resized = [image_size], [round(image_size * short_side)]
+
+    def read(indices: torch.Tensor) -> torch.Tensor:
+        images = [pil_to_tensor(dataset[int(i)][0]) for i in indices]
+        return torch.stack([center_crop(resize(image, resized, antialias=True), size) for image in images])
+
     ids = [str(Path(path).relative_to(folder)) for path, _ in dataset.samples]
-    labels = torch.tensor(dataset.targets)
-    return Images(ids, labels, dataset.classes, (3, image_size, image_size), read, data)
+    return Images(ids, torch.tensor(dataset.targets), class_names, (3, image_size, image_size), read, data)
 
 
 def _in_memory(data: str, ids: list[str], pixels: np.ndarray, labels: np.ndarray, class_names: list[str]) -> Images:

@@ -48,5 +48,5 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"there is no file {path}") from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not to be read: {getattr(error, 'strerror', None) or error}") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise InputError(f"{path}: not to be read: {error.strerror}") from None

@@ -112,10 +112,8 @@ MODULES: dict[str, set[str]] = {
         name: set()
         for name in ("__main__", "schema", "config", "provenance", "errors", "store", "steps/inspect", "activations")
     },
-    **{
-        name: set()
-        for name in ("damage", "files", "mapped", "replacement", "steps/plan", *(f"plan/{part}" for part in PLAN))
-    },
+    **{name: set() for name in ("damage", "datasets", "files", "mapped", "replacement", "steps/plan")},
+    **{f"plan/{part}": set() for part in PLAN},
 }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from convergent import layout
 from convergent.config import Experiment, Recipe
+from convergent.datasets import NAMED
 from convergent.plan import stores
 from convergent.plan.shapes import Layer, Network
 
@@ -97,7 +98,8 @@ def _nothing(network: Network, experiment: Experiment, recipe: Recipe | None, th
 def _training(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
     """Weights, gradients, momentum, copies for a checkpoint; all nodes of a batch; the images while they are read."""
     assert recipe is not None
-    images = {"cifar10": 1.25 * 60_000 * 3072}.get(recipe.data, 0)
+    known = NAMED.get(recipe.data)
+    images = 1.25 * (known.training + known.held_out) * math.prod(known.shape) if known and known.shape else 0
     return 4 * (6 * network.parameters + recipe.training.batch_size * network.values) + images
 
 

@@ -9,14 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from convergent.config import Experiment
+from convergent.datasets import NAMED
 from convergent.plan.shapes import Layer
 
 BLOCK = 1024  # as in store.py
 LAMBDAS = 6  # penalties of Li et al. 2016, for the units of either network: of pairs of one network the same
-ID = {"digits": 4, "cifar10": 10}  # characters of an image_id; those of a folder, {class}/{file}:
-ID_OF_FOLDER = 38  # of ImageNet's
-CLASS_NAME = {"digits": 1, "cifar10": 5}  # and of a class_name
-CLASS_NAME_OF_FOLDER = 9
+ID_OF_FOLDER = 38  # characters of an image_id, {class}/{file}: as ImageNet's
+CLASS_NAME_OF_FOLDER = 9  # and of a class_name
 WHOLE = {"fold", "replicate"}  # dimensions in chunks of one
 
 # Arrays by their dimensions, with the bytes of their values (f: float, in whole chunks; i: all else, such as what
@@ -122,11 +121,12 @@ def _sizes(layer: Layer, experiment: Experiment, data: str) -> dict[str, int]:
     """The length of every dimension."""
     probe, both = experiment.probe, 2 * layer.units
     images = min(experiment.rsa.images, probe.images) // probe.folds * probe.folds
-    text = 4 + ID.get(data, ID_OF_FOLDER)
+    known = NAMED.get(data)
+    text = 4 + (known.image_id if known else ID_OF_FOLDER)
     return {
         "image": probe.images,
         "image_id": text * probe.images,
-        "class_name": (4 + CLASS_NAME.get(data, CLASS_NAME_OF_FOLDER)) * probe.images,
+        "class_name": round((4 + (known.class_name if known else CLASS_NAME_OF_FOLDER)) * probe.images),
         "rdm_image": images,
         "rdm_image_id": text * images,
         "fold": probe.folds,

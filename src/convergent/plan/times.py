@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from convergent.config import Experiment, Recipe
+from convergent.datasets import NAMED
 from convergent.plan import jobs, memory, stores
 from convergent.plan.shapes import Layer, Network
 
@@ -39,8 +40,6 @@ COMPARED = 1e9  # image pairs of permuted dissimilarities
 ELEMENTS = 1e8  # elements of p × p matrices, read, added and divided
 OPENED = 0.025  # seconds for a layer of a store that the table reads
 
-TRAINING_IMAGES = {"digits": 1297, "cifar10": 50_000}
-IN_MEMORY = set(TRAINING_IMAGES)  # data sets that need no decoding
 Work = Callable[[Network, Recipe, Experiment], float | None]
 
 
@@ -62,14 +61,20 @@ def _nothing(network: Network, recipe: Recipe, experiment: Experiment) -> float:
     return 0.0
 
 
+def _in_memory(recipe: Recipe) -> bool:
+    """Whether the images need no decoding."""
+    return recipe.data in NAMED and NAMED[recipe.data].shape is not None
+
+
 def _train(network: Network, recipe: Recipe, experiment: Experiment) -> float | None:
-    """A pass back costs two forward."""
-    images = TRAINING_IMAGES.get(recipe.data)
-    return images and 3 * recipe.training.epochs * images * network.operations / FORWARD
+    """A pass back costs two forward; of ImageNet it is a year of a core, and a matter of GPUs."""
+    if not _in_memory(recipe):
+        return None
+    return 3 * recipe.training.epochs * NAMED[recipe.data].training * network.operations / FORWARD
 
 
 def _probe(network: Network, recipe: Recipe, experiment: Experiment) -> float:
-    return 0.0 if recipe.data in IN_MEMORY else experiment.probe.images / DECODED
+    return 0.0 if _in_memory(recipe) else experiment.probe.images / DECODED
 
 
 def _record(network: Network, recipe: Recipe, experiment: Experiment) -> float:

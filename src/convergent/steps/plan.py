@@ -23,14 +23,13 @@ from convergent.config import (
     layers_of,
     load_recipe,
 )
+from convergent.datasets import NAMED
 from convergent.errors import InputError, about
 from convergent.files import read_yaml
 from convergent.plan import shapes, table
 
 DEFAULT = Path("config", "config.yaml")
-# Shape of an image and number of classes; those of a folder that is not there yet are ImageNet's.
-IMAGES = {"digits": ((1, 8, 8), 10), "cifar10": ((3, 32, 32), 10)}
-CLASSES_OF_FOLDER = 1000
+CLASSES_OF_FOLDER = 1000  # of one that is not there yet, as ImageNet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +63,9 @@ def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 
 def described_network(name: str, recipe: Recipe, experiment: Experiment) -> shapes.Network:
     """What a plan knows of a network, from meta tensors."""
-    image_shape, classes = IMAGES.get(recipe.data) or (_of_folder(recipe, name), _classes(recipe))
+    known = NAMED.get(recipe.data)
+    image_shape = (known.shape if known else None) or _of_size(recipe, name)
+    classes = known.classes if known else _classes(recipe)
     architecture = recipe.architecture
     file = Path(architecture.file) if architecture.file else None
     with about(name), torch.device("meta"):
@@ -109,9 +110,11 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _of_folder(recipe: Recipe, name: str) -> tuple[int, int, int]:
+def _of_size(recipe: Recipe, name: str) -> tuple[int, int, int]:
     if recipe.image_size is None:
-        raise InputError(f"config/networks/{name}.yaml: image_size: needed for {recipe.data}, a folder of images")
+        raise InputError(
+            f"config/networks/{name}.yaml: image_size: needed for {recipe.data}, whose images are of many sizes"
+        )
     return 3, recipe.image_size, recipe.image_size
 
 
