@@ -24,6 +24,7 @@ from convergent.provenance import canonical
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 RECIPE = yaml.safe_load((ROOT / "config" / "networks" / "digits_cnn.yaml").read_text(encoding="utf-8"))
+OPTIONAL = {"warmup": 0.0, "augmentation": "none", "autocast": "none", "deterministic": True}
 ABSENT = object()
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -66,7 +67,7 @@ EXPERIMENT_FAULTS = [
     (
         "networks",
         ["digit_cnn"],
-        "configuration: networks: no recipe …; there are cifar_vgg, digits_cnn; did you mean digits_cnn?",
+        "configuration: networks: no recipe …; there are …, digits_cnn, …; did you mean digits_cnn?",
     ),
     ("networks", ["../networks/digits_cnn"], "configuration: networks[0]: '../networks/digits_cnn' may hold only"),
     ("networks", ["Digits_CNN"], "configuration: networks[0]: 'Digits_CNN' may hold only lower-case letters"),
@@ -142,7 +143,11 @@ RECIPE_FAULTS = [
     ("training.momentum", 1, "training.momentum: 1 is not below 1"),
     ("training.weight_decay", "5e-4", "training.weight_decay: '5e-4' is no number; … write 5.0e-4"),
     ("training.weight_decay", "lots", "training.weight_decay: 'lots' is no number"),
-    ("training.schedule", "cosin", "training.schedule: 'cosin' is none of cosine, constant; did you mean cosine?"),
+    (
+        "training.schedule",
+        "cosin",
+        "training.schedule: 'cosin' is none of cosine, step, constant; did you mean cosine?",
+    ),
     ("training.threads", 0, "training.threads: 0 is below 1"),
     ("architecture", "resnet18", "architecture: 'resnet18' is no mapping"),
     ("architecture.arguments", [1], "architecture.arguments: [1] is no mapping"),
@@ -330,6 +335,7 @@ def test_load__gives_what_the_files_say(root: Path) -> None:
     assert json.loads(canonical(asdict(recipes["digits_cnn"]))) == RECIPE | {
         "image_size": None,
         "architecture": RECIPE["architecture"] | {"file": None},
+        "training": OPTIONAL | RECIPE["training"],
     }
 
 

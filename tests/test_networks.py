@@ -10,7 +10,8 @@ from torch import nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from convergent import data, networks
-from convergent.config import Architecture, Recipe, Training
+from convergent.config import Architecture, Recipe, Training, load_recipe
+from convergent.datasets import NAMED
 from convergent.errors import InputError
 
 # A network in a file of the user's: a convolution, and after it a ReLU of some kind.
@@ -238,3 +239,38 @@ def test_build__refuses_a_file_without_the_network(
         path.write_text("")
     with pytest.raises(InputError, match=rf"\A{expected}.*\Z"):
         networks.build(name, None, path, 10, 1)
+
+
+# --- the recipes that come with the project ---
+
+ROOT = Path(__file__).parents[1]
+# Parameters as published: Caffe's bvlc_reference_caffenet; He et al. 2016 with a 3 × 3 stem, for ten classes;
+# torchvision's googlenet without its auxiliary classifiers.
+PARAMETERS = {
+    "caffenet": 60_965_224,
+    "cifar_resnet18": 11_173_962,
+    "cifar_resnet34": 21_282_122,
+    "googlenet": 6_624_904,
+}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "networks").glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes__say_what_they_are_and_their_networks_take_the_images(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    recipe = load_recipe(path)
+    comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert len(comment) >= 2
+    known = NAMED[recipe.data]
+    shape = known.shape or (3, recipe.image_size, recipe.image_size)
+    architecture = recipe.architecture
+    file = Path(architecture.file) if architecture.file else None
+    with torch.device("meta"):
+        network = networks.build(architecture.name, architecture.arguments, file, known.classes, shape[0])
+    shapes, relu = networks.nodes(network, shape)
+    assert len(relu) >= 4
+    assert all(shapes[name] for name in relu)
+    if path.stem in PARAMETERS:
+        assert sum(p.numel() for p in network.parameters()) == PARAMETERS[path.stem]
+    assert network.train()(torch.empty(2, *shape, device="meta")).shape == (2, known.classes)  # as in training

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from convergent.config import Training
 from convergent.errors import InputError
 
 SETTINGS = Training(epochs=3, batch_size=16, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
+AUGMENTED = replace(SETTINGS, augmentation="flip_crop", autocast="bfloat16", warmup=0.2, schedule="step")
 NETWORKS = {
     "plain": [nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)],
     "dropout and batch norm": [
@@ -133,10 +135,9 @@ def test_train__never_selects_anything_by_the_held_out_images() -> None:
 
 
 @every_network
-@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, schedule="constant"), AUGMENTED])
 @pytest.mark.parametrize("after", range(SETTINGS.epochs + 1))
-def test_train__goes_on_to_the_weights_of_an_uninterrupted_training(kind: str, schedule: str, after: int) -> None:
-    settings = Training(**(vars(SETTINGS) | {"schedule": schedule}))
+def test_train__goes_on_to_the_weights_of_an_uninterrupted_training(kind: str, settings: Training, after: int) -> None:
     whole = states(kind, settings=settings)
     rest = training.train(initial(kind, 9), IMAGES, HELD_OUT, settings, 0, copy.deepcopy(whole[after]))
     for found, expected in zip(list(rest), whole[after + 1 :], strict=True):
@@ -236,8 +237,44 @@ def test_learning_rate__follows_half_a_cosine() -> None:
 
 
 def test_learning_rate__stays_where_it_is_constant() -> None:
-    settings = Training(**(vars(SETTINGS) | {"schedule": "constant"}))
+    settings = replace(SETTINGS, schedule="constant")
     assert {training.learning_rate(settings, step, 100) for step in range(100)} == {0.1}
+
+
+def test_learning_rate__falls_to_a_tenth_twice() -> None:
+    settings = replace(SETTINGS, schedule="step")
+    rates = [training.learning_rate(settings, step, 100) for step in range(100)]
+    np.testing.assert_allclose(rates, np.repeat([0.1, 0.01, 0.001], [50, 25, 25]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_learning_rate__rises_to_its_peak_while_it_warms_up(schedule: str) -> None:
+    settings, plain = (replace(SETTINGS, schedule=schedule, warmup=warmup) for warmup in (0.2, 0.0))
+    rates = [training.learning_rate(settings, step, 100) for step in range(100)]
+    np.testing.assert_allclose(rates[:21], 0.1 * np.arange(1, 22) / 21, rtol=1e-12)
+    np.testing.assert_allclose(rates[20:], [training.learning_rate(plain, step, 80) for step in range(80)], rtol=1e-9)
+
+
+# --- what is shown, and how it is computed ---
+
+
+def test_train__shows_augmented_images_and_evaluates_on_those_that_are_not() -> None:
+    plain, flipped = (
+        states(settings=replace(SETTINGS, epochs=1, augmentation=how))[-1] for how in ("none", "flip_crop")
+    )
+    assert differ(plain.weights, flipped.weights)
+    network = initial("plain", 0)
+    network.load_state_dict(flipped.weights)
+    assert training.evaluate(network, HELD_OUT, 8)[0] == pytest.approx(flipped.history[-1]["held_out_loss"])
+
+
+def test_train__multiplies_in_bfloat16_and_keeps_weights_in_float32() -> None:
+    plain, mixed = (states(settings=replace(SETTINGS, autocast=how)) for how in ("none", "bfloat16"))
+    assert_equal(plain[0].weights, mixed[0].weights)
+    assert differ(plain[-1].weights, mixed[-1].weights)
+    for name, values in mixed[-1].weights.items():
+        assert values.dtype == torch.float32
+        torch.testing.assert_close(values, plain[-1].weights[name], rtol=0.1, atol=0.02)
 
 
 # --- what goes wrong, and what is reached ---

@@ -206,7 +206,16 @@ class Training:
     learning_rate: float = key("peak learning rate of SGD", exclusiveMinimum=0)
     momentum: float = key("momentum of SGD", 0.9, minimum=0, exclusiveMaximum=1)
     weight_decay: float = key("weight decay of SGD", 0.0, minimum=0)
-    schedule: Literal["cosine", "constant"] = key("how the learning rate falls, step by step", "cosine")
+    schedule: Literal["cosine", "step", "constant"] = key(
+        "how the learning rate falls: along half a cosine, to a tenth after 1/2 and again after 3/4, not at all",
+        "cosine",
+    )
+    warmup: float = key("share of the training in which the rate rises to its peak", 0.0, minimum=0, exclusiveMaximum=1)
+    augmentation: Literal["none", "flip", "flip_crop"] = key(
+        "random changes of training images: none, mirrored, mirrored and moved by up to 1/8", "none"
+    )
+    autocast: Literal["none", "bfloat16"] = key("type of the products while training, weights stay float32", "none")
+    deterministic: bool = key("the same weights from the same seed on one machine; off: faster on a GPU", True)
     threads: int = key("cores of one training; part of the recipe, as the weights depend on it", 1, minimum=1)
 
 

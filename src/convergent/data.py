@@ -6,7 +6,7 @@ never downloaded. Imports nothing of the floor but `errors`: its digest decides 
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +52,7 @@ class Images:
     shape : channel, y, x of one image
     read : indices → uint8[image, channel, y, x]
     data : the data set
+    pixels : uint8[image, channel, y, x], all of them, where they fit into memory
     """
 
     ids: list[str]
@@ -60,15 +61,29 @@ class Images:
     shape: tuple[int, int, int]
     read: Callable[[torch.Tensor], torch.Tensor]
     data: str
+    pixels: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def normalised(self, indices: torch.Tensor) -> torch.Tensor:
         """float32[image, channel, y, x], each channel of about zero mean and unit variance."""
-        mean, std = CHANNELS.get(self.data, CHANNELS["folder"])
-        pixels = self.read(indices).to(torch.float32) / 255
-        return (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+        return self.scaled(self.read(indices))
+
+    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The same of uint8[image, channel, y, x], on their device."""
+        mean, std = (
+            torch.tensor(values, device=pixels.device)[:, None, None]
+            for values in CHANNELS.get(self.data, CHANNELS["folder"])
+        )
+        return (pixels.to(torch.float32) / 255 - mean) / std
+
+    def on(self, device: str) -> "Images":
+        """The same images with what of them is in memory on a device."""
+        if self.pixels is None:
+            return replace(self, labels=self.labels.to(device))
+        pixels = self.pixels.to(device)
+        return replace(self, labels=self.labels.to(device), pixels=pixels, read=pixels.__getitem__)
 
 
 def load(data: str, split: Split, root: Path | None = None, image_size: int | None = None) -> Images:
@@ -192,4 +207,5 @@ def _on_disk(
 def _in_memory(data: str, ids: list[str], pixels: np.ndarray, labels: np.ndarray, class_names: list[str]) -> Images:
     held = torch.from_numpy(np.ascontiguousarray(pixels))
     channels, y, x = held.shape[1:]
-    return Images(ids, torch.from_numpy(labels).long(), class_names, (channels, y, x), held.__getitem__, data)
+    labels_of = torch.from_numpy(labels).long()
+    return Images(ids, labels_of, class_names, (channels, y, x), held.__getitem__, data, held)

@@ -43,8 +43,8 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms need on a GPU
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # On a GPU some layers know no deterministic algorithm; a warning says which.
-    torch.use_deterministic_algorithms(True, warn_only=device == "cuda")
-    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=device == "cuda")
+    torch.backends.cudnn.benchmark = not settings.deterministic
 
     # What the weights depend on; a part begun with anything else is thrown away.
     identity = {
