@@ -18,7 +18,8 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.env
 
 from convergent import config as experiments
 from convergent.errors import InputError
-from convergent.plan import jobs, memory
+from convergent.files import read_json
+from convergent.plan import jobs, memory, times
 from convergent.plan.shapes import network as planned
 from convergent.provenance import canonical, code_digest
 
@@ -33,7 +34,10 @@ def check_known_layers():
     """Where `inspect` has described a network that has not changed since, its layers are checked before any job."""
     for network, recipe in RECIPES.items():
         file = Path("results", "networks", f"{network}.json")
-        graph = json.loads(file.read_text()) if file.is_file() else {"identity": None}
+        try:
+            graph = read_json(file, "identity")
+        except InputError:  # not there yet, or damaged, and then made anew
+            continue
         if graph["identity"] == experiments.network_identity(recipe, ROOT):
             experiments.check_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
 
@@ -180,6 +184,19 @@ def peak(rule):
         return attempt * (SNAKEMAKE + math.ceil(1.25e-6 * held))
 
     return megabytes
+
+
+def minutes(rule):
+    """Walltime: four times what the plan tells, an hour at least; at each attempt so much more."""
+
+    def asked(wildcards, input, attempt):
+        graph = json.loads(Path(input.inspected).read_text())
+        network = planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions)
+        return attempt * max(
+            60, math.ceil(4 * times.seconds(rule, network, RECIPES[graph["network"]], EXPERIMENT) / 60)
+        )
+
+    return asked
 
 
 def least(rule):

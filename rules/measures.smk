@@ -17,7 +17,7 @@ rule statistics:
         mem_mb=peak("statistics"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("statistics"),
     params:
         code=code_digest("steps.statistics"),
     shell:
@@ -43,7 +43,7 @@ rule correlation:
     threads: 1
     resources:
         mem_mb=peak("correlation"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("correlation"),
     params:
         code=code_digest("steps.correlation"),
     shell:
@@ -75,7 +75,7 @@ rule mutual_information:
         mem_mb=peak("mutual_information"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("mutual_information"),
     params:
         permutations=EXPERIMENT.moments.permutations,
         code=code_digest("steps.mutual_information"),
@@ -107,7 +107,7 @@ rule matching:
     threads: 1
     resources:
         mem_mb=peak("matching"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("matching"),
     params:
         settings=settings("matching"),
         code=code_digest("steps.matching"),
@@ -137,7 +137,7 @@ rule sparse_prediction:
         mem_mb=peak("sparse_prediction"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("sparse_prediction"),
     params:
         settings=settings("sparse_prediction"),
         code=code_digest("steps.sparse_prediction"),
@@ -167,7 +167,7 @@ rule clustering:
     resources:
         mem_mb=peak("clustering"),
         engine="threads",
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("clustering"),
     params:
         settings=settings("clustering"),
         code=code_digest("steps.clustering", "measures.nystroem"),
@@ -195,7 +195,7 @@ rule subspace_match:
     threads: 1
     resources:
         mem_mb=peak("subspace_match"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("subspace_match"),
     params:
         settings=settings("subspace_match"),
         code=code_digest("steps.subspace_match"),
@@ -223,7 +223,7 @@ rule subspace_match_sampled:
         mem_mb=peak("subspace_match_sampled"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("subspace_match_sampled"),
     params:
         settings=settings("subspace_match_sampled"),
         code=code_digest("steps.subspace_match_sampled"),
@@ -252,7 +252,7 @@ rule similarity:
     threads: 1
     resources:
         mem_mb=peak("similarity"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("similarity"),
     params:
         settings=settings("similarity"),
         code=code_digest("steps.similarity"),
@@ -279,7 +279,7 @@ rule cross_layer:
     threads: 1
     resources:
         mem_mb=peak("cross_layer"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("cross_layer"),
     params:
         code=code_digest("steps.cross_layer"),
     shell:
@@ -303,7 +303,7 @@ rule rsa:
     threads: 1
     resources:
         mem_mb=peak("rsa"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("rsa"),
     params:
         permutations=EXPERIMENT.rsa.permutations,
         code=code_digest("steps.rsa"),

@@ -16,7 +16,7 @@ rule within:
         mem_mb=peak("within"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("within"),
     params:
         precision=EXPERIMENT.moments.precision,
         code=code_digest("steps.within"),
@@ -44,7 +44,7 @@ rule between:
         mem_mb=peak("between"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("between"),
     params:
         settings=settings("moments"),
         code=code_digest("steps.between"),
@@ -71,7 +71,7 @@ rule edges:
         mem_mb=peak("edges"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("edges"),
     params:
         settings=settings("mutual_information"),
         code=code_digest("steps.edges"),
@@ -99,7 +99,7 @@ rule rdm:
         mem_mb=peak("rdm"),
         engine="threads",
         tasks=1,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("rdm"),
     params:
         images=EXPERIMENT.rsa.images,
         code=code_digest("steps.rdm"),

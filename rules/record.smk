@@ -11,7 +11,7 @@ rule probe:
     threads: 1
     resources:
         mem_mb=least("probe"),
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         image_size=image_size,
         settings=settings("probe"),

@@ -19,7 +19,7 @@ rule summary:
     threads: 1
     resources:
         mem_mb=least("summary"),
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         comparisons=comparison_list(),
         measures=" ".join(EXPERIMENT.measures),
@@ -53,7 +53,7 @@ rule figure:
     threads: 1
     resources:
         mem_mb=least("figure"),
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=lambda wildcards: code_digest("steps.figure", f"figures.{wildcards.figure}"),
     shell:

@@ -11,7 +11,7 @@ rule inspect:
     threads: 1
     resources:
         mem_mb=least("inspect"),
-        runtime=10,
+        runtime=lambda wildcards, attempt: 10 * attempt,
         # Layers to check; Snakemake does not compare resources, and other layers are no reason to train again.
         layers=LAYERS,
     params:

@@ -20,10 +20,11 @@ import itertools, os, signal, sys
 
 event, name, nth = os.environ["AT"].split()
 met = itertools.count(1)
+worker = any("spawn_main" in argument for argument in sys.orig_argv)
 victim = os.getppid() if os.environ.get("VICTIM") == "parent" else os.getpid()
 
 def hook(found, arguments):
-    if found == event and name in str(arguments[0]) and next(met) == int(nth):
+    if found == event and name in str(arguments[0]) and next(met) == int(nth) and worker:
         for number in range(int(os.environ["KILLS"])):
             try:
                 os.mkdir(f"{os.environ['KILLED']}{number}")

@@ -25,6 +25,8 @@ from convergent.errors import InputError
 ENGINES = ("threads", "local", "slurm", "cuda")
 # Where the dashboard of a cluster listens; any free port of this machine, unless asked otherwise.
 DASHBOARD = os.environ.get("CONVERGENT_DASHBOARD", "127.0.0.1:0")
+# The network over which the nodes of a job speak, such as ib0; else the one that leads out of the cluster.
+INTERFACE = os.environ.get("CONVERGENT_INTERFACE", "")
 # Seconds until a cluster is given up whose processes have not all come, or of which no worker is left.
 PATIENCE = 600
 
@@ -112,7 +114,7 @@ def _slurm(workers: int, count: int) -> Iterator[None]:
     killed and made good for a failure. What it starts trusts nobody without a certificate made for this step.
     """
     from distributed import Client, LocalCluster, Security
-    from distributed.utils import get_ip
+    from distributed.utils import get_ip, get_ip_interface
 
     if "SLURM_JOB_ID" not in os.environ:
         raise InputError("the engine slurm needs a job of Slurm (sbatch, salloc); use --engine local outside one")
@@ -120,7 +122,10 @@ def _slurm(workers: int, count: int) -> Iterator[None]:
         security = Security.temporary()
     except ImportError:
         raise InputError("the engine slurm needs the package cryptography: pip install 'convergent[slurm]'") from None
-    scheduler = {"host": get_ip(), "security": security, "dashboard_address": DASHBOARD}
+    host = get_ip_interface(INTERFACE) if INTERFACE else get_ip()
+    if workers > 1 and host.startswith("127."):
+        raise InputError(f"the engine slurm: other nodes do not see {host}; name an interface in CONVERGENT_INTERFACE")
+    scheduler = {"host": host, "security": security, "dashboard_address": DASHBOARD}
     with (
         _losses("slurm"),
         LocalCluster(n_workers=0, **scheduler) as cluster,

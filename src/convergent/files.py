@@ -43,10 +43,18 @@ def read_json(path: Path, *needed: str) -> dict[str, Any]:
     return content
 
 
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write an object beside the path and rename it: Snakemake reads it too, and must never find half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"there is no file {path}") from None
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise InputError(f"{path}: not to be read: {error.strerror}") from None

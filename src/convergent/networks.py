@@ -9,6 +9,7 @@ import inspect
 import operator
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from convergent.config import Recipe
 from convergent.data import Images
 from convergent.errors import InputError
 
+# Arguments of torchvision's models that load weights from elsewhere.
+PRETRAINED = {"weights", "weights_backbone", "pretrained", "pretrained_backbone"}
 RELU = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu_, "relu", "relu_"}
 NOT_IN_PLACE = {
     torch.relu_: torch.relu,
@@ -77,8 +80,6 @@ def build(
     InputError : if there is no such network or it refuses the arguments
     """
     data = {"num_classes": num_classes, "in_channels": in_channels}
-    if elsewhere := {"weights", "weights_backbone"} & set(arguments or {}):
-        raise InputError(f"architecture.arguments: {min(elsewhere)}: networks are trained here, from their seeds")
     if file is not None:
         make = _function(file, name)
     elif name == "convnet":
@@ -88,7 +89,11 @@ def build(
             make = torchvision.models.get_model_builder(name)
         except ValueError:
             raise InputError(f"architecture.name: {name!r} is neither convnet nor a model of torchvision") from None
+        if elsewhere := PRETRAINED & set(arguments or {}):
+            raise InputError(f"architecture.arguments: {min(elsewhere)}: networks are trained here, from their seeds")
         del data["in_channels"]
+        if "weights_backbone" in inspect.signature(make).parameters:  # which are loaded unless refused
+            make = partial(make, weights_backbone=None)
     try:
         network: nn.Module = make(**data, **(arguments or {}))
     except (TypeError, ValueError) as error:

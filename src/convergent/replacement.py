@@ -27,22 +27,26 @@ def of(path: Path) -> Iterator[Path]:
     ------
     InputError : where the disk is full or cannot be written; what was there stays
     """
-    part, old = (path.with_name(f"{path.name}.{suffix}") for suffix in ("part", "old"))
+    part = path.with_name(f"{path.name}.part")
     with room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
-            # What a killed process left.
-            shutil.rmtree(part, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)  # what a killed process left
             try:
                 yield part
-                # A removal may be killed half-way, a rename not.
-                if path.exists():
-                    path.rename(old)
-                part.rename(path)
-                shutil.rmtree(old, ignore_errors=True)
+                exchange(part, path)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+def exchange(part: Path, path: Path) -> None:
+    """Put a complete folder in the place of another, by renames alone: a removal may be killed half-way."""
+    old = path.with_name(f"{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    part.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -57,7 +61,8 @@ def room_for(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = ADVICE.get(error.errno or 0)
-        if advice is None or not str(error.filename or path).startswith(str(path.parent)):
+        place = Path(error.filename or path).absolute()
+        if advice is None or not place.is_relative_to(path.absolute().parent):
             raise
         raise InputError(f"{path}: cannot be written, {os.strerror(error.errno or 0)}; {advice}") from None
 

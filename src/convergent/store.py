@@ -187,7 +187,7 @@ def _check_metadata(path: Path) -> None:
     try:
         content = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
         found, seal = content["attributes"].get("format"), content["attributes"].pop(SEAL, None)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: its metadata, zarr.json, are damaged ({error!r}); make it anew") from None
     if found != FORMAT:
         raise InputError(f"{path}: of format {found}, this version reads {FORMAT}; make it anew")

@@ -1,8 +1,9 @@
 """Faults in the middle of a step: what `put_into` leaves in a copy of the project runs in each of its processes.
 
-The environment says which: FAULT="STEP MOMENT ACT; …", each once, where STEP (or `worker`: one of Dask) is about to
-open, make, rename or remove its MOMENT-th file of the results. FAULTS is a folder: STEP.moments counts those of a step
-that has ended, done.STEP.ACT says that the fault has come, pid is the process that the act `snakemake` kills.
+The environment says which: FAULT="STEP MOMENT ACT; …", each once (`hold` at every attempt), where STEP, or `worker` for
+one of Dask, is about to open, make, rename or remove its MOMENT-th file of the results. FAULTS is a folder:
+STEP.moments counts those of a step that has ended, done.STEP.ACT says that the fault has come, pid is the process that
+the act `snakemake` kills.
 """
 
 import random
@@ -76,13 +77,15 @@ ACTS = {
 def hook(event, arguments):
     global last
     if event in CHANGES and "results/" in str(arguments[0]) and "/logs/" not in str(arguments[0]):
-        last = next(passed)
-        if last in faults:
+        moment = next(passed)
+        last = max(last, moment)
+        if moment in faults:
             try:
-                os.mkdir(folder / f"done.{step}.{faults[last]}")
+                os.mkdir(folder / f"done.{step}.{faults[moment]}")
             except FileExistsError:
-                return
-            ACTS[faults[last]]()
+                if faults[moment] != "hold":  # which comes at each attempt
+                    return
+            ACTS[faults[moment]]()
 
 
 if step and folder.is_dir():

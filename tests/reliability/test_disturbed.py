@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,30 +42,42 @@ def begin(project: Project, *arguments: str, what: str = "", before: tuple[str, 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
+
+
+def end(begun: subprocess.Popen[str]) -> str:
+    """What it said; it and its jobs end within five minutes."""
+    try:
+        return begun.communicate(timeout=300)[0]
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(begun.pid, signal.SIGKILL)
 
 
 def test_two__the_second_says_that_the_first_is_at_work(project: Project) -> None:
     folder = fault.put_into(project)
-    first = begin(project, PROBE, what="probe 1 stall")
+    first, late = begin(project, PROBE, what="probe 1 stall"), time.monotonic() + 120
     try:
         while not (folder / "done.probe.stall").exists():
             time.sleep(0.1)
             assert first.poll() is None
+            assert time.monotonic() < late
         second = project.snakemake(PROBE, check=False)
     finally:
-        first.terminate()
+        os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
     assert second.returncode == 1
     assert "no other Snakemake process" in " ".join(second.stderr.split())
     assert "Traceback" not in second.stderr
+    project.snakemake("--unlock")
     project.snakemake(PROBE)
 
 
 def test_late__files_are_waited_for(project: Project) -> None:
     fault.put_into(project)
     begun = begin(project, PROBE, "--latency-wait=20", what="probe 1 late")
-    told = begun.communicate()[0]
+    told = end(begun)
     assert begun.returncode == 0, told
     assert (project.root / "faults" / "done.probe.late").exists()
     assert (project.root / PROBE / "zarr.json").is_file()
@@ -72,7 +86,7 @@ def test_late__files_are_waited_for(project: Project) -> None:
 def test_late__what_never_comes_is_named(project: Project) -> None:
     fault.put_into(project)
     begun = begin(project, PROBE, "--latency-wait=1", what="probe 1 late")
-    told = " ".join(begun.communicate()[0].split())
+    told = " ".join(end(begun).split())
     assert begun.returncode == 1
     assert f"{PROBE} (missing locally)" in told
     assert "increase the wait time with --latency-wait" in told
@@ -82,7 +96,7 @@ def test_late__what_never_comes_is_named(project: Project) -> None:
 def test_clock__of_a_node_that_is_wrong_makes_nothing_anew(project: Project, hours: int) -> None:
     fault.put_into(project)
     begun = begin(project, MOMENTS, what=f"probe 1 skew{hours:+d}")
-    told = begun.communicate()[0]
+    told = end(begun)
     assert begun.returncode == 0, told
     assert (project.root / "faults" / f"done.probe.skew{hours:+d}").exists()
     assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
@@ -123,9 +137,9 @@ def test_read_only__results_are_read_and_not_changed(complete: Project, tmp_path
     user = AS_USER if os.getuid() == 0 else []
     try:
         done = begin(project, MOMENTS, before=(*user,))
-        assert "Nothing to be done" in done.communicate()[0]
+        assert "Nothing to be done" in end(done)
         done = begin(project, MOMENTS.replace("s0", "s1"), before=(*user,))
-        last = done.communicate()[0].rstrip().splitlines()[-1]
+        last = end(done).rstrip().splitlines()[-1]
         assert done.returncode == 1
         assert "Permission denied: 'results/" in last  # Snakemake's own traceback, which ends so
     finally:

@@ -10,7 +10,13 @@ import pytest
 from reliability import fault
 from workflow.project import Project, copy_of_project
 
-STEPS = {"train": ("training",), "record": ("activations", "pooled"), "within": ("moments",), "between": ("moments",)}
+STEPS = {
+    "inspect": ("networks",),
+    "train": ("training",),
+    "record": ("activations", "pooled"),
+    "within": ("moments",),
+    "between": ("moments",),
+}
 TARGETS = [f"results/moments/{name}.zarr" for name in ("small-s0-final", "small-s0-final--small-s1-final")]
 
 
@@ -19,7 +25,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """What comes of it without a fault, and how many moments each step has."""
     project = copy_of_project(tmp_path_factory.mktemp("whole"))
     folder = fault.put_into(project)
-    assert begin(project, "", folder).wait() == 0
+    assert begin(project, "", folder).wait(300) == 0
     return project
 
 
@@ -62,7 +68,7 @@ def test_run__is_the_same_after_a_kill_in_every_step(whole: Project, tmp_path: P
     complete: dict[Path, int] = {}
     for step, places in STEPS.items():
         begun = begin(project, f"{step} {fault.some_moment(whole.root / 'faults', step, generator)} {victim}", folder)
-        assert begun.wait() == (-9 if victim == "snakemake" else 1), (folder / "log").read_text()
+        assert begun.wait(300) == (-9 if victim == "snakemake" else 1), (folder / "log").read_text()
         assert (folder / f"done.{step}.{victim}").is_dir()
         if victim == "snakemake":  # its job goes on meanwhile
             told = project.snakemake(*TARGETS, "--cores=1", check=False)
@@ -70,7 +76,7 @@ def test_run__is_the_same_after_a_kill_in_every_step(whole: Project, tmp_path: P
             assert "removed with the --unlock argument" in " ".join(told.stderr.split())
             project.snakemake("--unlock")
         complete |= {path: at for path, at in written(project).items() if path.parts[1] not in places}
-    assert begin(project, "", folder).wait() == 0, (folder / "log").read_text()
+    assert begin(project, "", folder).wait(300) == 0, (folder / "log").read_text()
     assert complete.items() <= written(project).items()
     assert contents(project) == contents(whole)
     assert "Nothing to be done" in project.snakemake(*TARGETS, "--cores=1").stderr

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +27,6 @@ QUICK = {
     "seconds-between-status-checks": 1,
     "latency-wait": 20,
     "slurm-status-command": "squeue",
-    "slurm-no-account": True,
 }
 BETWEEN = "results/moments/small-s0-final--small-s1-final.zarr"
 SETTINGS = {"seeds": [0, 1], "measures": ["statistics", "correlation", "matching", "subspace_match"]}
@@ -48,7 +49,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.configure(**SETTINGS)
     fault.put_into(project)
     begun = begin(project, what="")
-    told = begun.communicate()[0]
+    told = end(begun)
     assert begun.returncode == 0, told
     return project
 
@@ -69,7 +70,17 @@ def begin(project: Project, *arguments: str, what: str) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
+
+
+def end(begun: subprocess.Popen[str]) -> str:
+    """What it said; it ends within a quarter of an hour."""
+    try:
+        return begun.communicate(timeout=900)[0]
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(begun.pid, signal.SIGKILL)
 
 
 def moments(project: Project) -> xr.Dataset:
@@ -90,21 +101,26 @@ def summary(project: Project) -> pd.DataFrame:
     return pd.read_csv(project.root / "results" / "tables" / "summary.csv")
 
 
-def queue(form: str) -> list[str]:
-    """Of all jobs, finished ones too."""
-    command = ["squeue", "--all", "--noheader", "--states=all", f"--format={form}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+def queue(project: Project, form: str) -> list[str]:
+    """Of all jobs of a project, finished ones too; the last comes first."""
+    command = ["squeue", "--all", "--noheader", "--states=all", "--sort=-i", f"--format=%Z\t{form}"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line.split("\t")[1] for line in lines if line.startswith(f"{project.root}\t")]
 
 
 def test_profile__gives_the_results_of_one_machine(running: cluster.Cluster, local: Project, project: Project) -> None:
     project.snakemake(profile(project))
     pd.testing.assert_frame_equal(summary(project), summary(local), rtol=1e-9)
     assert "Nothing to be done" in project.snakemake(profile(project)).stderr
-    jobs = queue("%P %k %N")
+    jobs = queue(project, "%P %k %N")
     assert {line.split()[2] for line in jobs} == set(cluster.NODES)
     trained = [line for line in jobs if "rule_train" in line]
     assert len(trained) == 2
     assert all(line.startswith("gpu ") for line in trained)
+    # Three measures of two pairs, and twelve figures or so, four to a submission.
+    assert len([line for line in jobs if "rule_pair" in line]) == 2
+    figures = len([*project.root.glob("results/figures/*/*/*.png")])
+    assert len([line for line in jobs if "rule_figures" in line]) == -(-figures // 4)
 
 
 def test_profile__survives_what_happens_to_jobs_and_nodes(
@@ -114,15 +130,18 @@ def test_profile__survives_what_happens_to_jobs_and_nodes(
     folder = fault.put_into(project)
     keys = yaml.safe_load((project.root / "profiles" / "slurm" / "config.yaml").read_text())
     keys["set-resources"]["train"]["runtime"] = 1  # minute
-    arguments = profile(project, **{"set-resources": keys["set-resources"]})
     # The second epoch of the first training to get there never ends.
     second = int((local.root / "faults" / "train.moments").read_text()) * 2 // 3
-    begun = begin(project, arguments, BETWEEN, what=f"train {second} stall; record 9 kill; between 9 hold")
-    while begun.poll() is None and not (folder / "done.train.stall").exists():
-        time.sleep(1)
-    running.drain("node2")
-    told = begun.communicate()[0]
-    running.resume("node2")
+    what = f"train {second} stall; record 9 kill; between 9 hold"
+    begun = begin(project, profile(project, **{"set-resources": keys["set-resources"]}), BETWEEN, what=what)
+    recordings = [project.root / "results" / "pooled" / f"small-s{seed}-final.zarr" for seed in (0, 1)]
+    try:
+        while begun.poll() is None and not all(path.exists() for path in recordings):
+            time.sleep(0.2)
+        running.drain("node1")  # which would take the rest, as the first of the nodes, while a recording runs there
+        told = end(begun)
+    finally:
+        running.resume("node1")
     assert begun.returncode == 0, told
     assert {path.name for path in folder.glob("done.*")} == {
         "done.train.stall",
@@ -130,12 +149,16 @@ def test_profile__survives_what_happens_to_jobs_and_nodes(
         "done.between.hold",
     }
     xr.testing.assert_allclose(moments(project), moments(local), rtol=1e-12)
-    ends = queue("%T %k %N")
+    ends = queue(project, "%T %k %N %m")
     assert any(line.startswith("TIMEOUT rule_train") for line in ends)
-    assert any(line.startswith("FAILED rule_between") for line in ends)
+    assert any("going on after epoch" in path.read_text() for path in project.root.glob("results/logs/train/*.log"))
+    between = [line.split() for line in ends if "rule_between" in line]
+    assert [state for state, *_ in between] == ["COMPLETED", "FAILED"]
+    assert {node for *_, node, _ in between} == {"node2"}
+    more, first = (int(memory.removesuffix("M")) for *_, memory in between)
+    assert more == 2 * first
     logs = (project.root / ".snakemake" / "slurm_logs" / "rule_between").rglob("*.log")
     assert any("exceeded memory limit" in path.read_text() for path in logs)
-    assert any("going on after epoch" in path.read_text() for path in project.root.glob("results/logs/train/*.log"))
 
 
 def test_engine__slurm_computes_on_two_nodes_and_survives_a_killed_worker(
@@ -145,11 +168,11 @@ def test_engine__slurm_computes_on_two_nodes_and_survives_a_killed_worker(
     over = [f"between:{key}" for key in ("engine=slurm", "mpi=srun", "nodes=2", "tasks=2")]
     arguments = [profile(project), BETWEEN, "--forcerun=between", "--set-resources", *over]
     begun = begin(project, *arguments, what="worker 3 kill")
-    told = begun.communicate()[0]
+    told = end(begun)
     assert begun.returncode == 0, told
     assert (project.root / "faults" / "done.worker.kill").is_dir()
     xr.testing.assert_allclose(moments(project), before, rtol=1e-12)
-    (job,) = [line for line in queue("%D %N %k") if "rule_between" in line and line.startswith("2 ")]
+    (job,) = [line for line in queue(project, "%D %N %k") if "rule_between" in line and line.startswith("2 ")]
     assert job.split()[1] == "node[1-2]"
 
 

@@ -164,7 +164,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.mark.parametrize(
     ("function", "call", "resumed_after"),
-    [("save_file", call, call - 2) for call in (1, 2, 3, 4)]
+    [("save", call, call - 2) for call in (1, 2, 3, 4)]
     + [("_checkpoint", call, call - 2) for call in (1, 2, 3, 4)]
     + [("_finish", 1, 3)],
 )
@@ -189,6 +189,34 @@ def test_run__goes_on_wherever_it_was_interrupted(
     assert weights(output) == weights(run(tmp_path / "whole", chosen))
     assert names(output) == names(tmp_path / "whole")
     assert len((output / "history.csv").read_text().splitlines()) == 1 + 3
+
+
+def test_run__trains_nothing_again_that_was_only_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = run(tmp_path / "net")
+    before = weights(finished)
+    finished.rename(tmp_path / "net.part")
+    monkeypatch.setattr(training, "train", None)
+    assert weights(run(tmp_path / "net")) == before
+    assert not (tmp_path / "net.part").exists()
+
+
+def test_run__keeps_a_checkpoint_that_could_not_be_read(
+    tmp_path: Path, interrupted: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system that fails for a moment is no reason to train from the start."""
+    chosen = recipe(["init", "final"], epochs=3)
+    interrupted("_finish", 1, tmp_path / "net", chosen)
+    checkpoint = tmp_path / "net.part" / "checkpoint.pt"
+    before = checkpoint.read_bytes()
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            run(tmp_path / "net", chosen)
+    assert checkpoint.read_bytes() == before
 
 
 @pytest.mark.parametrize("changed", ["learning_rate", "stages", "seed", "code", "versions"])

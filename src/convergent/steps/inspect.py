@@ -7,6 +7,7 @@ from pathlib import Path
 from convergent import data, networks
 from convergent.config import Recipe, check_layers, data_root, layers_of, network_identity, parse
 from convergent.errors import InputError
+from convergent.files import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,5 +42,4 @@ def run(
         "nodes": shapes,
         "relu": relu,
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(content, output)

@@ -62,8 +62,8 @@ def run(
         raise InputError(
             f"{probe}: the images of {recipe.data} have changed since the probe was chosen; make the probe anew"
         )
-    if stage not in trained["checkpoints"]:
-        raise InputError(f"{training} keeps no stage {stage}; it keeps {', '.join(trained['checkpoints'])}")
+    if not isinstance(trained["checkpoints"], dict) or stage not in trained["checkpoints"]:
+        raise InputError(f"{training / 'training.json'}: no stage {stage}, but {trained['checkpoints']}")
     network = networks.of_recipe(recipe, images)
     weights = (training / f"{stage}.safetensors").read_bytes()
     if hashlib.sha256(weights).hexdigest()[:16] != trained["checkpoints"][stage]:
@@ -71,7 +71,8 @@ def run(
     try:
         network.load_state_dict(load(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"{training}: {stage}.safetensors holds no weights of this recipe: {error}") from None
+        told = " ".join(str(error).split())
+        raise InputError(f"{training}: {stage}.safetensors holds no weights of this recipe: {told}") from None
     # Channels last, as they are stored: the convolutions are no slower, and no block is transposed.
     network.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last)  # type: ignore[call-overload]
     snapshot = f"{training.name}-{stage}"

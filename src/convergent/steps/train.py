@@ -18,6 +18,7 @@ from safetensors.torch import save
 from convergent import data, networks, provenance, replacement, training
 from convergent.config import Recipe, data_root, network_identity, parse
 from convergent.errors import InputError
+from convergent.files import read_json
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -55,16 +56,19 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
         "versions": provenance.versions(),
         "device": device,
     }
+    part = output.with_name(f"{output.name}.part")
     with replacement.room_for(output), _alone(output):
-        if not _is_finished(output, identity):
-            _train(recipe, seed, data_root, output, identity, device)
+        if _is_finished(output, identity):
+            return
+        if not _is_finished(part, identity):
+            _train(recipe, seed, data_root, part, identity, device)
+        replacement.exchange(part, output)
 
 
 def _train(
-    recipe: Recipe, seed: int, data_root: Path | None, output: Path, identity: dict[str, object], device: str
+    recipe: Recipe, seed: int, data_root: Path | None, part: Path, identity: dict[str, object], device: str
 ) -> None:
     settings = recipe.training
-    part = output.with_name(f"{output.name}.part")
     state = _resume(part, provenance.digest(identity))
     images = data.load(recipe.data, "training", data_root, recipe.image_size)
     held_out = data.load(recipe.data, "held_out", data_root, recipe.image_size)
@@ -78,8 +82,6 @@ def _train(
         state = reached
     assert state is not None
     _finish(state, part, identity)
-    shutil.rmtree(output, ignore_errors=True)
-    part.rename(output)
 
 
 @contextmanager
@@ -94,8 +96,8 @@ def _alone(output: Path) -> Iterator[None]:
 def _is_finished(output: Path, identity: dict[str, object]) -> bool:
     """Whether the weights are there, by the same recipe, seed, code and versions."""
     try:
-        content = json.loads((output / "training.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = read_json(output / "training.json", "checkpoints")
+    except InputError:
         return False
     same = provenance.digest({name: content.get(name) for name in identity}) == provenance.digest(identity)
     return same and all((output / f"{stage}.safetensors").is_file() for stage in content["checkpoints"])
@@ -104,11 +106,14 @@ def _is_finished(output: Path, identity: dict[str, object]) -> bool:
 def _resume(part: Path, identity: str) -> training.State | None:
     """The state of a training that was interrupted, if it was this one."""
     if (part / CHECKPOINT).is_file():
+        held = io.BytesIO((part / CHECKPOINT).read_bytes())
         try:
-            content = torch.load(part / CHECKPOINT, weights_only=True, map_location="cpu")
+            content = torch.load(held, weights_only=True, map_location="cpu")
             if content.pop("identity") == identity:
                 print(f"going on after epoch {content['epoch']}")
                 return training.State(**content)
+        except MemoryError:
+            raise
         except Exception as error:  # torch names no class for what a damaged file, or one with code in it, raises
             print(f"training from the start: {part / CHECKPOINT} is not a checkpoint of this step ({error})")
     shutil.rmtree(part, ignore_errors=True)
