@@ -34,14 +34,14 @@ def hold():
     time.sleep(5)
 
 
-def late():
-    """The files of this step are seen a while after it has ended: as if they were on another node's disk."""
+def late(ever=True):
+    """The files of this step are seen a while after it has ended, as if they were on another node's disk, or never."""
     output = pathlib.Path(command_line("--output"))
     hidden = output.with_name(f".late-{output.name}")
 
     def leave():
         output.rename(hidden)
-        if os.fork() == 0:
+        if ever and os.fork() == 0:
             os.setsid()
             time.sleep(4)
             hidden.rename(output)
@@ -71,6 +71,7 @@ ACTS = {
     "stall": lambda: time.sleep(3600),
     "hold": hold,
     "late": late,
+    "never": lambda: late(ever=False),
 }
 
 

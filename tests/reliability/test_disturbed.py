@@ -85,7 +85,7 @@ def test_late__files_are_waited_for(project: Project) -> None:
 
 def test_late__what_never_comes_is_named(project: Project) -> None:
     fault.put_into(project)
-    begun = begin(project, PROBE, "--latency-wait=1", what="probe 1 late")
+    begun = begin(project, PROBE, "--latency-wait=1", what="probe 1 never")
     told = " ".join(end(begun).split())
     assert begun.returncode == 1
     assert f"{PROBE} (missing locally)" in told
