@@ -139,6 +139,18 @@ def test_slurm__computes_on_the_tasks_of_a_step(monkeypatch: pytest.MonkeyPatch,
             socket.create_connection((host, dashboard))
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("lo", "other nodes do not see 127"), ("ib9", "CONVERGENT_INTERFACE: 'ib9'")]
+)
+def test_slurm__names_a_network_that_does_not_lead_to_other_nodes(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(engine, "INTERFACE", name)
+    with pytest.raises(InputError, match=f"the engine slurm: {said}"), engine.of("slurm", 1, workers=2):
+        pass
+
+
 def test_slurm__without_srun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("PATH", str(tmp_path))

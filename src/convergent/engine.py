@@ -122,7 +122,10 @@ def _slurm(workers: int, count: int) -> Iterator[None]:
         security = Security.temporary()
     except ImportError:
         raise InputError("the engine slurm needs the package cryptography: pip install 'convergent[slurm]'") from None
-    host = get_ip_interface(INTERFACE) if INTERFACE else get_ip()
+    try:
+        host = get_ip_interface(INTERFACE) if INTERFACE else get_ip()
+    except ValueError as error:
+        raise InputError(f"the engine slurm: CONVERGENT_INTERFACE: {error}") from None
     if workers > 1 and host.startswith("127."):
         raise InputError(f"the engine slurm: other nodes do not see {host}; name an interface in CONVERGENT_INTERFACE")
     scheduler = {"host": host, "security": security, "dashboard_address": DASHBOARD}
