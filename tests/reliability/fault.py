@@ -6,7 +6,12 @@ STEP.moments counts those of a step that has ended, done.STEP.ACT says that the 
 the act `snakemake` kills.
 """
 
+import os
 import random
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from workflow.project import Project
@@ -101,6 +106,41 @@ def put_into(project: Project) -> Path:
     folder = project.root / "faults"
     folder.mkdir()
     return folder
+
+
+class Begun(subprocess.Popen[bytes]):
+    """Snakemake that runs; what it says goes to a file, which jobs that outlive it do not keep open."""
+
+    log: Path
+
+
+def begin(project: Project, *arguments: str, what: str = "", before: tuple[str, ...] = ()) -> Begun:
+    """Snakemake in a prepared copy of the project, with faults, and what stands before it on the command line."""
+    folder, path = project.root / "faults", project.root / "said"
+    with path.open("wb") as log:
+        begun = Begun(
+            [*before, sys.executable, "-m", "snakemake", *arguments],
+            cwd=project.root,
+            env=os.environ | {"FAULT": what, "FAULTS": str(folder)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    begun.log = path
+    if folder.is_dir():
+        (folder / "pid").write_text(str(begun.pid))
+    return begun
+
+
+def end(begun: Begun, seconds: float = 300) -> str:
+    """What it said, when it has ended; after so many seconds it is ended, with its jobs."""
+    try:
+        begun.wait(seconds)
+        return begun.log.read_text()
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(begun.pid, signal.SIGKILL)
+        raise
 
 
 def some_moment(folder: Path, step: str, generator: random.Random) -> int:

@@ -4,10 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,31 +31,9 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return found
 
 
-def begin(project: Project, *arguments: str, what: str = "", before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """Snakemake with a fault."""
-    return subprocess.Popen(
-        [*before, sys.executable, "-m", "snakemake", *arguments],
-        cwd=project.root,
-        env=os.environ | {"FAULT": what, "FAULTS": str(project.root / "faults")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def end(begun: subprocess.Popen[str]) -> str:
-    """What it said; it and its jobs end within five minutes."""
-    try:
-        return begun.communicate(timeout=300)[0]
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(begun.pid, signal.SIGKILL)
-
-
 def test_two__the_second_says_that_the_first_is_at_work(project: Project) -> None:
     folder = fault.put_into(project)
-    first, late = begin(project, PROBE, what="probe 1 stall"), time.monotonic() + 120
+    first, late = fault.begin(project, PROBE, what="probe 1 stall"), time.monotonic() + 120
     try:
         while not (folder / "done.probe.stall").exists():
             time.sleep(0.1)
@@ -66,7 +42,7 @@ def test_two__the_second_says_that_the_first_is_at_work(project: Project) -> Non
         second = project.snakemake(PROBE, check=False)
     finally:
         os.killpg(first.pid, signal.SIGKILL)
-        first.communicate()
+        first.wait()
     assert second.returncode == 1
     assert "no other Snakemake process" in " ".join(second.stderr.split())
     assert "Traceback" not in second.stderr
@@ -76,8 +52,8 @@ def test_two__the_second_says_that_the_first_is_at_work(project: Project) -> Non
 
 def test_late__files_are_waited_for(project: Project) -> None:
     fault.put_into(project)
-    begun = begin(project, PROBE, "--latency-wait=20", what="probe 1 late")
-    told = end(begun)
+    begun = fault.begin(project, PROBE, "--latency-wait=20", what="probe 1 late")
+    told = fault.end(begun)
     assert begun.returncode == 0, told
     assert (project.root / "faults" / "done.probe.late").exists()
     assert (project.root / PROBE / "zarr.json").is_file()
@@ -85,8 +61,8 @@ def test_late__files_are_waited_for(project: Project) -> None:
 
 def test_late__what_never_comes_is_named(project: Project) -> None:
     fault.put_into(project)
-    begun = begin(project, PROBE, "--latency-wait=1", what="probe 1 never")
-    told = " ".join(end(begun).split())
+    begun = fault.begin(project, PROBE, "--latency-wait=1", what="probe 1 never")
+    told = " ".join(fault.end(begun).split())
     assert begun.returncode == 1
     assert f"{PROBE} (missing locally)" in told
     assert "increase the wait time with --latency-wait" in told
@@ -95,8 +71,8 @@ def test_late__what_never_comes_is_named(project: Project) -> None:
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_clock__of_a_node_that_is_wrong_makes_nothing_anew(project: Project, hours: int) -> None:
     fault.put_into(project)
-    begun = begin(project, MOMENTS, what=f"probe 1 skew{hours:+d}")
-    told = end(begun)
+    begun = fault.begin(project, MOMENTS, what=f"probe 1 skew{hours:+d}")
+    told = fault.end(begun)
     assert begun.returncode == 0, told
     assert (project.root / "faults" / f"done.probe.skew{hours:+d}").exists()
     assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
@@ -136,10 +112,10 @@ def test_read_only__results_are_read_and_not_changed(complete: Project, tmp_path
     subprocess.run(["chmod", "-R", "a-w", root / "results"], check=True)
     user = AS_USER if os.getuid() == 0 else []
     try:
-        done = begin(project, MOMENTS, before=(*user,))
-        assert "Nothing to be done" in end(done)
-        done = begin(project, MOMENTS.replace("s0", "s1"), before=(*user,))
-        last = end(done).rstrip().splitlines()[-1]
+        done = fault.begin(project, MOMENTS, before=(*user,))
+        assert "Nothing to be done" in fault.end(done)
+        done = fault.begin(project, MOMENTS.replace("s0", "s1"), before=(*user,))
+        last = fault.end(done).rstrip().splitlines()[-1]
         assert done.returncode == 1
         assert "Permission denied: 'results/" in last  # Snakemake's own traceback, which ends so
     finally:

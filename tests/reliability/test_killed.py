@@ -1,9 +1,6 @@
 """Steps and Snakemake itself, killed at random moments: a rerun gives the same results, and redoes none of them."""
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,23 +21,16 @@ TARGETS = [f"results/moments/{name}.zarr" for name in ("small-s0-final", "small-
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """What comes of it without a fault, and how many moments each step has."""
     project = copy_of_project(tmp_path_factory.mktemp("whole"))
-    folder = fault.put_into(project)
-    assert begin(project, "", folder).wait(300) == 0
+    fault.put_into(project)
+    run(project)
     return project
 
 
-def begin(project: Project, what: str, folder: Path) -> subprocess.Popen[bytes]:
+def run(project: Project, what: str = "", code: int = 0) -> None:
     """Snakemake, one job at a time, with a fault."""
-    with (folder / "log").open("ab") as log:
-        begun = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores=1", *TARGETS],
-            cwd=project.root,
-            env=os.environ | {"FAULT": what, "FAULTS": str(folder)},
-            stdout=log,
-            stderr=log,
-        )
-    (folder / "pid").write_text(str(begun.pid))
-    return begun
+    begun = fault.begin(project, "--cores=1", *TARGETS, what=what)
+    told = fault.end(begun)
+    assert begun.returncode == code, told
 
 
 def contents(project: Project) -> dict[str, bytes]:
@@ -67,8 +57,8 @@ def test_run__is_the_same_after_a_kill_in_every_step(whole: Project, tmp_path: P
     folder = fault.put_into(project)
     complete: dict[Path, int] = {}
     for step, places in STEPS.items():
-        begun = begin(project, f"{step} {fault.some_moment(whole.root / 'faults', step, generator)} {victim}", folder)
-        assert begun.wait(300) == (-9 if victim == "snakemake" else 1), (folder / "log").read_text()
+        moment = fault.some_moment(whole.root / "faults", step, generator)
+        run(project, f"{step} {moment} {victim}", -9 if victim == "snakemake" else 1)
         assert (folder / f"done.{step}.{victim}").is_dir()
         if victim == "snakemake":  # its job goes on meanwhile
             told = project.snakemake(*TARGETS, "--cores=1", check=False)
@@ -76,7 +66,7 @@ def test_run__is_the_same_after_a_kill_in_every_step(whole: Project, tmp_path: P
             assert "removed with the --unlock argument" in " ".join(told.stderr.split())
             project.snakemake("--unlock")
         complete |= {path: at for path, at in written(project).items() if path.parts[1] not in places}
-    assert begin(project, "", folder).wait(300) == 0, (folder / "log").read_text()
+    run(project)
     assert complete.items() <= written(project).items()
     assert contents(project) == contents(whole)
     assert "Nothing to be done" in project.snakemake(*TARGETS, "--cores=1").stderr

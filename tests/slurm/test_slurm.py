@@ -2,12 +2,9 @@
 
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -48,8 +45,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_of_project(tmp_path_factory.mktemp("local"))
     project.configure(**SETTINGS)
     fault.put_into(project)
-    begun = begin(project, what="")
-    told = end(begun)
+    begun = fault.begin(project)
+    told = fault.end(begun, 900)
     assert begun.returncode == 0, told
     return project
 
@@ -59,28 +56,6 @@ def project(tmp_path: Path) -> Project:
     found = copy_of_project(tmp_path)
     found.configure(**SETTINGS)
     return found
-
-
-def begin(project: Project, *arguments: str, what: str) -> subprocess.Popen[str]:
-    """Snakemake with faults in its jobs."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=project.root,
-        env=os.environ | {"FAULT": what, "FAULTS": str(project.root / "faults")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def end(begun: subprocess.Popen[str]) -> str:
-    """What it said; it ends within a quarter of an hour."""
-    try:
-        return begun.communicate(timeout=900)[0]
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(begun.pid, signal.SIGKILL)
 
 
 def moments(project: Project) -> xr.Dataset:
@@ -133,13 +108,13 @@ def test_profile__survives_what_happens_to_jobs_and_nodes(
     # The second epoch of the first training to get there never ends.
     second = int((local.root / "faults" / "train.moments").read_text()) * 2 // 3
     what = f"train {second} stall; record 9 kill; between 9 hold"
-    begun = begin(project, profile(project, **{"set-resources": keys["set-resources"]}), BETWEEN, what=what)
+    begun = fault.begin(project, profile(project, **{"set-resources": keys["set-resources"]}), BETWEEN, what=what)
     recordings = [project.root / "results" / "pooled" / f"small-s{seed}-final.zarr" for seed in (0, 1)]
     try:
         while begun.poll() is None and not all(path.exists() for path in recordings):
             time.sleep(0.2)
         running.drain("node1")  # which would take the rest, as the first of the nodes, while a recording runs there
-        told = end(begun)
+        told = fault.end(begun, 900)
     finally:
         running.resume("node1")
     assert begun.returncode == 0, told
@@ -167,8 +142,8 @@ def test_engine__slurm_computes_on_two_nodes_and_survives_a_killed_worker(
     project, before = local, moments(local)
     over = [f"between:{key}" for key in ("engine=slurm", "mpi=srun", "nodes=2", "tasks=2")]
     arguments = [profile(project), BETWEEN, "--forcerun=between", "--set-resources", *over]
-    begun = begin(project, *arguments, what="worker 3 kill")
-    told = end(begun)
+    begun = fault.begin(project, *arguments, what="worker 3 kill")
+    told = fault.end(begun, 900)
     assert begun.returncode == 0, told
     assert (project.root / "faults" / "done.worker.kill").is_dir()
     xr.testing.assert_allclose(moments(project), before, rtol=1e-12)
