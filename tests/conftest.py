@@ -59,6 +59,7 @@ def layer(values: np.ndarray, folds: int = 5, chunk: int | None = None) -> xr.Da
     dims = ("image", "unit") if values.ndim == 2 else ("image", "y", "x", "unit")
     coordinates = {
         "image_id": ("image", np.array([f"{i:04d}" for i in range(images)], dtype=np.dtypes.StringDType())),
+        "label": ("image", np.arange(images) % 3),
         "fold": ("image", np.arange(images) // (images // folds)),
         "unit": np.arange(values.shape[-1]),
     }

@@ -28,7 +28,7 @@ SUBSPACES = {"compiled"} | {
 }
 IMPORTED = {
     "inspect": {"data", "networks"},
-    "train": {"data", "networks", "training"},  # nothing of the floor
+    "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
     "record": {"data", "networks", "recording", "rounding", "layout", "shards", "store"},
     "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},

@@ -50,8 +50,7 @@ def written(project: Project) -> dict[Path, int]:
     }
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("victim", ["kill", "snakemake"])
+@pytest.mark.parametrize(("victim", "seed"), [("kill", 0), ("snakemake", 1)])
 def test_run__is_the_same_after_a_kill_in_every_step(whole: Project, tmp_path: Path, victim: str, seed: int) -> None:
     project, generator = copy_of_project(tmp_path), random.Random(seed)
     folder = fault.put_into(project)

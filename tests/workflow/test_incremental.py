@@ -63,6 +63,7 @@ PLAN = ("jobs", "memory", "shapes", "stores", "table", "times")
 # The rules that a change of meaning of each module reaches by itself.
 MODULES: dict[str, set[str]] = {
     "training": {"train"},
+    "augmentation": {"train"},
     "data": {"inspect", "probe", "train", "record"},
     "networks": {"inspect", "train", "record"},
     "recording": {"record"},
