@@ -171,6 +171,13 @@ def inspected_of(wildcard):
 SNAKEMAKE = 400
 
 
+def described(input):
+    """What the plan knows of the network of a job by the file of `inspect`, and its recipe."""
+    graph = json.loads(Path(input.inspected).read_text())
+    network = planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions)
+    return network, RECIPES[graph["network"]]
+
+
 def peak(rule):
     """Memory in MB as `python -m convergent plan` tells it, a quarter more and Snakemake's; at each attempt so much more.
 
@@ -178,9 +185,8 @@ def peak(rule):
     """
 
     def megabytes(wildcards, input, threads, attempt):
-        graph = json.loads(Path(input.inspected).read_text())
-        network = planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions)
-        held = memory.peak(rule, network, EXPERIMENT, RECIPES[graph["network"]], threads)
+        network, recipe = described(input)
+        held = memory.peak(rule, network, EXPERIMENT, recipe, threads)
         return attempt * (SNAKEMAKE + math.ceil(1.25e-6 * held))
 
     return megabytes
@@ -190,11 +196,8 @@ def minutes(rule):
     """Walltime: four times what the plan tells, an hour at least; at each attempt so much more."""
 
     def asked(wildcards, input, attempt):
-        graph = json.loads(Path(input.inspected).read_text())
-        network = planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions)
-        return attempt * max(
-            60, math.ceil(4 * times.seconds(rule, network, RECIPES[graph["network"]], EXPERIMENT) / 60)
-        )
+        network, recipe = described(input)
+        return attempt * max(60, math.ceil(4 * times.seconds(rule, network, recipe, EXPERIMENT) / 60))
 
     return asked
 
