@@ -160,7 +160,7 @@ def test_plan__meaning_of_a_module_changed(finished: Project, module: str) -> No
     with changed(path, path.read_text() + "\nCHANGED = 1\n"):
         planned = set(finished.planned()) - {"all"}
     assert planned == downstream(MODULES[module])
-    assert ("train" in planned) == (module in ("training", "data", "networks", "steps/train"))
+    assert ("train" in planned) == (module in ("training", "augmentation", "data", "networks", "steps/train"))
 
 
 def test_plan__comments_changed_everywhere(finished: Project) -> None:
