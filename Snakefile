@@ -22,6 +22,7 @@ pathvars:
 
 wildcard_constraints:
     network="[a-z0-9_]+",
+    networks="[a-z0-9_]+(--[a-z0-9_]+)?",
     stage="[a-z0-9_]+",
     data="[a-z0-9_]+",
     seed=r"\d+",

@@ -22,6 +22,7 @@ from convergent.files import read_json
 from convergent.plan import jobs, memory, times
 from convergent.plan.shapes import network as planned
 from convergent.provenance import canonical, code_digest
+from convergent.snapshots import network_of
 
 SNAPSHOT = r"[a-z0-9_]+-s\d+-[a-z0-9_]+"
 
@@ -84,10 +85,6 @@ def image_size(wildcards):
     return "" if size is None else f"--image-size {size}"
 
 
-def network_of(snapshot):
-    return snapshot.split("-s")[0]
-
-
 def layers(wildcards):
     return json.dumps(layers_of(wildcards.network))
 
@@ -109,19 +106,19 @@ def all_stores():
     return [
         store
         for comparison in EXPERIMENT.comparisons
-        for measure in EXPERIMENT.measures
+        for measure in experiments.measures_of(EXPERIMENT, comparison)
         for store in stores(measure, experiments.pairs(EXPERIMENT, comparison))
     ]
 
 
-def pairs_of(comparison, network):
-    """The pairs of a comparison that are of one network."""
+def pairs_of(comparison, networks):
+    """The pairs of a comparison that are of one network, or of two different ones."""
     pairs = experiments.pairs(EXPERIMENT, comparisons()[comparison])
-    return [pair for pair in pairs if network_of(pair[0]) == network]
+    return [pair for pair in pairs if network_of("--".join(pair)) == networks]
 
 
 def figure_stores(wildcards):
-    pairs = pairs_of(wildcards.comparison, wildcards.network)
+    pairs = pairs_of(wildcards.comparison, wildcards.networks)
     if wildcards.figure in jobs.FIGURES_OF_ONE_PAIR:
         measures, pairs = jobs.FIGURES_OF_ONE_PAIR[wildcards.figure], pairs[:1]
     else:
@@ -134,16 +131,16 @@ def figure_untrained(wildcards):
     if untrained is None or wildcards.figure in jobs.FIGURES_OF_ONE_PAIR:
         return []
     measures = jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure]
-    return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.network))]
+    return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.networks))]
 
 
 def figures():
-    """Every figure whose measures are computed, of every comparison and network."""
+    """Every figure whose measures are computed, of every comparison and network, or pair of different ones."""
     return [
-        f"<results>/figures/{comparison.name}/{network}/{figure}.png"
+        f"<results>/figures/{comparison.name}/{networks}/{figure}.png"
         for comparison in EXPERIMENT.comparisons
-        for network in EXPERIMENT.networks
-        for figure in jobs.figures(EXPERIMENT)
+        for networks in jobs.networks(EXPERIMENT, comparison)
+        for figure in jobs.figures(EXPERIMENT, comparison)
     ]
 
 
@@ -156,15 +153,18 @@ def comparison_list():
                 "name": name,
                 "pairs": pairs[name],
                 "untrained": pairs.get(comparison.untrained),
+                "measures": experiments.measures_of(EXPERIMENT, comparison),
             }
             for name, comparison in comparisons().items()
         ]
     )
 
 
-def inspected_of(wildcard):
-    """The file of `inspect` of the network of a snapshot, for the memory of a job."""
-    return lambda wildcards: f"<networks>/{network_of(wildcards[wildcard])}.json"
+def inspected_of(*names):
+    """The files of `inspect` of the networks of some snapshots, for the memory and time of a job."""
+    return lambda wildcards: [
+        f"<networks>/{network}.json" for network in dict.fromkeys(network_of(wildcards[name]) for name in names)
+    ]
 
 
 # Megabytes of Snakemake itself in a job of a cluster: it runs twice there, as the job's script and as its step.
@@ -172,10 +172,13 @@ SNAKEMAKE = 400
 
 
 def described(input):
-    """What the plan knows of the network of a job by the file of `inspect`, and its recipe."""
-    graph = json.loads(Path(input.inspected).read_text())
-    network = planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions)
-    return network, RECIPES[graph["network"]]
+    """What the plan knows of the networks of a job by the files of `inspect`, each with its recipe."""
+    files = [input.inspected] if isinstance(input.inspected, str) else input.inspected
+    graphs = [json.loads(Path(file).read_text()) for file in files]
+    return [
+        (planned(graph, layers_of(graph["network"]), EXPERIMENT.recording.positions), RECIPES[graph["network"]])
+        for graph in graphs
+    ]
 
 
 def peak(rule):
@@ -185,8 +188,7 @@ def peak(rule):
     """
 
     def megabytes(wildcards, input, threads, attempt):
-        network, recipe = described(input)
-        held = memory.peak(rule, network, EXPERIMENT, recipe, threads)
+        held = max(memory.peak(rule, network, EXPERIMENT, recipe, threads) for network, recipe in described(input))
         return attempt * (SNAKEMAKE + math.ceil(1.25e-6 * held))
 
     return megabytes
@@ -196,8 +198,8 @@ def minutes(rule):
     """Walltime: four times what the plan tells, an hour at least; at each attempt so much more."""
 
     def asked(wildcards, input, attempt):
-        network, recipe = described(input)
-        return attempt * max(60, math.ceil(4 * times.seconds(rule, network, recipe, EXPERIMENT) / 60))
+        longest = max(times.seconds(rule, *of_network, EXPERIMENT) for of_network in described(input))
+        return attempt * max(60, math.ceil(4 * longest / 60))
 
     return asked
 

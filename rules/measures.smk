@@ -267,7 +267,7 @@ rule cross_layer:
     input:
         a="<results>/pooled/{a}.zarr",
         b="<results>/pooled/{b}.zarr",
-        inspected=ancient(inspected_of("a")),
+        inspected=ancient(inspected_of("a", "b")),
     output:
         directory("<results>/measures/cross_layer/{a}--{b}.zarr"),
     log:
@@ -284,6 +284,34 @@ rule cross_layer:
         code=code_digest("steps.cross_layer"),
     shell:
         "python -m convergent cross_layer --a {input.a} --b {input.b} --output {output} > {log} 2>&1"
+
+
+rule layer_pairs:
+    """Compare every layer of a network with every layer of another, unit by unit on matched grids."""
+    input:
+        a="<results>/activations/{a}.zarr",
+        b="<results>/activations/{b}.zarr",
+        inspected=ancient(inspected_of("a", "b")),
+    output:
+        directory("<results>/measures/layer_pairs/{a}--{b}.zarr"),
+    log:
+        "<logs>/layer_pairs/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/layer_pairs/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("layer_pairs"),
+        engine="threads",
+        tasks=1,
+        runtime=minutes("layer_pairs"),
+    params:
+        settings=settings("moments"),
+        code=code_digest("steps.layer_pairs"),
+    shell:
+        "python -m convergent layer_pairs --a {input.a} --b {input.b} --settings {params.settings:q}"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule rsa:

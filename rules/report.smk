@@ -22,11 +22,10 @@ rule summary:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         comparisons=comparison_list(),
-        measures=" ".join(EXPERIMENT.measures),
         folder=lambda wildcards, input: Path(input[0]).parents[1],
         code=code_digest("steps.summary"),
     shell:
-        "python -m convergent summary --comparisons {params.comparisons:q} --measures {params.measures}"
+        "python -m convergent summary --comparisons {params.comparisons:q}"
         " --folder {params.folder} --table {output.table} --reading {output.reading} > {log} 2>&1"
 
 
@@ -37,17 +36,17 @@ rule figure:
         untrained=figure_untrained,
     output:
         png=report(
-            "<results>/figures/{comparison}/{network}/{figure}.png",
+            "<results>/figures/{comparison}/{networks}/{figure}.png",
             caption="captions/figure.rst",
             category="{comparison}",
-            subcategory="{network}",
+            subcategory="{networks}",
             labels={"figure": "{figure}"},
         ),
-        pdf="<results>/figures/{comparison}/{network}/{figure}.pdf",
+        pdf="<results>/figures/{comparison}/{networks}/{figure}.pdf",
     log:
-        "<logs>/figure/{comparison}/{network}/{figure}.log",
+        "<logs>/figure/{comparison}/{networks}/{figure}.log",
     benchmark:
-        "<benchmarks>/figure/{comparison}/{network}/{figure}.tsv"
+        "<benchmarks>/figure/{comparison}/{networks}/{figure}.tsv"
     conda:
         "../envs/statistics.yaml"
     threads: 1

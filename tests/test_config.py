@@ -83,6 +83,15 @@ EXPERIMENT_FAULTS = [
     ("comparisons.0.untrained", "trained", "comparisons[0].untrained: 'trained' cannot be its own null"),
     ("comparisons.1.stage", "final", "comparisons[0].untrained: 'untrained' is of stage final, not init"),
     ("name", "training", "configuration: name: training is a folder of results already; choose another name"),
+    (
+        "comparisons.0.pairs",
+        "same_seed",
+        "comparisons[0].stage_b: a seed is compared with itself at another stage than final",
+    ),
+    ("comparisons.0.pairs", "networks", "comparisons[0].pairs: different networks, but networks names only digits_cnn"),
+    ("comparisons.0.pairs", "all", "comparisons[0].pairs: 'all' is none of seeds, same_seed, networks"),
+    ("comparisons.0.stage_b", "late", "comparisons[0].stage_b: …digits_cnn.yaml keeps no stage 'late'; … init, final"),
+    ("comparisons.1.stage_b", "final", "comparisons[0].untrained: 'untrained' is of stage final, not init"),
     ("comparisons.0.stage", "Final", "comparisons[0].stage: 'Final' may hold only lower-case letters, digits and _"),
     ("comparisons.0.stage", "epoch3", "comparisons[0].stage: …digits_cnn.yaml keeps no stage 'epoch3'; … init, final"),
     ("comparisons.0.stage", "finall", "comparisons[0].stage: … keeps no stage 'finall'; … did you mean final?"),
@@ -329,9 +338,9 @@ def test_load__accepts(root: Path, path: str, value: object) -> None:
 
 def test_load__gives_what_the_files_say(root: Path) -> None:
     experiment, recipes = config.load(DEFAULT, root)
-    assert json.loads(canonical(asdict(experiment))) == changed(DEFAULT, "comparisons.1.untrained", None) | {
-        "name": None
-    }
+    left_out = {"stage_b": None, "pairs": "seeds", "untrained": None}
+    comparisons = [left_out | comparison for comparison in DEFAULT["comparisons"]]
+    assert json.loads(canonical(asdict(experiment))) == DEFAULT | {"comparisons": comparisons, "name": None}
     assert json.loads(canonical(asdict(recipes["digits_cnn"]))) == RECIPE | {
         "image_size": None,
         "architecture": RECIPE["architecture"] | {"file": None},
@@ -377,6 +386,32 @@ def test_pairs__are_all_pairs_of_seeds_of_every_network_whatever_the_order() -> 
         for network in networks
         for one, other in [(1, 5), (1, 30), (5, 30)]
     ]
+
+
+@pytest.mark.parametrize(
+    ("comparison", "expected"),
+    [
+        ({"stage": "final", "stage_b": "init"}, ["b-s1-final--b-s5-init", "a-s1-final--a-s5-init"]),
+        (
+            {"stage": "init", "stage_b": "final", "pairs": "same_seed"},
+            [f"{network}-s{seed}-init--{network}-s{seed}-final" for network in "ba" for seed in (1, 5)],
+        ),
+        ({"stage": "final", "pairs": "networks"}, ["b-s1-final--a-s1-final", "b-s5-final--a-s5-final"]),
+    ],
+)
+def test_pairs__of_other_stages_and_networks(comparison: dict[str, Any], expected: list[str]) -> None:
+    content = DEFAULT | {"networks": ["b", "a"], "seeds": [5, 1], "comparisons": [{"name": "one"} | comparison]}
+    experiment = config.build(config.Experiment, content, "experiment")
+    config.check_experiment(experiment)
+    assert ["--".join(pair) for pair in config.pairs(experiment, experiment.comparisons[0])] == expected
+
+
+def test_measures_of__different_networks_need_no_layer_of_the_same_name() -> None:
+    content = DEFAULT | {"networks": ["b", "a"], "measures": [*DEFAULT["measures"], "layer_pairs"]}
+    content["comparisons"] = [{"name": "one", "stage": "final", "pairs": pairs} for pairs in ("networks", "seeds")]
+    experiment = config.build(config.Experiment, content, "experiment")
+    found = [config.measures_of(experiment, comparison) for comparison in experiment.comparisons]
+    assert found == [["statistics", "cross_layer", "layer_pairs"], content["measures"]]
 
 
 def places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

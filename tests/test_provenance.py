@@ -56,8 +56,11 @@ IMPORTED = {
     | {f"measures.{name}" for name in ("similarity", "cka", "cca", "matching", "assignment", "rows")},
     "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka", "steps._sides"}
     | {"measures.rows"},
+    "layer_pairs": PASS
+    | {"grids", "moments", "device", "tiles", "compiled", "steps._sides", "measures.summary", "measures.layer_pairs"}
+    | {f"measures.{name}" for name in ("assignment", "held_out", "least_squares")},
     "rsa": {"store", "folds", "measures.summary", "measures.rsa", "steps._sides"},
-    "summary": {"folds", "reading", "tables", "store"},
+    "summary": {"folds", "reading", "snapshots", "tables", "store"},
     "figure": {"store"},
 }
 

@@ -83,11 +83,6 @@ def test_rows__leave_out_a_null_that_is_not_defined(own: float, plus: tuple[floa
     pd.testing.assert_frame_equal(found[columns], pd.DataFrame(expected, columns=columns))
 
 
-@pytest.mark.parametrize("name", ["net_s-s0-final--net_s-s1-final", "net_s-s10-epoch5"])
-def test_network_of__a_pair_or_snapshot(name: str) -> None:
-    assert tables.network_of(name) == "net_s"
-
-
 def test_summarise__adds_the_mean_over_pairs(table: pd.DataFrame) -> None:
     assert list(table.columns) == tables.COLUMNS
     over = table[table["pair"] == "net-all"]

@@ -37,7 +37,10 @@ Measure = Literal[
     "similarity",
     "cross_layer",
     "rsa",
+    "layer_pairs",
 ]
+# Measures of networks with different layers, and of snapshots alone.
+ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs")
 # Folders of results/, which no experiment may be named.
 FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "measures", "moments", "networks", "pooled"} | {
     "probe",
@@ -163,7 +166,12 @@ class Rsa:
 @dataclass(frozen=True)
 class Comparison:
     name: str = key("name of the comparison, in the table and of its folder of figures", pattern=NAME)
-    stage: str = key("stage at which all pairs of seeds are compared", pattern=NAME)
+    stage: str = key("stage at which networks are compared; where there is a `stage_b`, of A", pattern=NAME)
+    stage_b: str | None = key("stage of B, where it is another", None, pattern=NAME)
+    pairs: Literal["seeds", "same_seed", "networks"] = key(
+        "all pairs of `seeds` of each network; the `same_seed` at two stages; or all pairs of `networks`, seed by seed",
+        "seeds",
+    )
     untrained: str | None = key("the comparison that serves as the untrained null", None)
 
 
@@ -351,12 +359,23 @@ def check_layers(
 
 
 def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str]]:
-    """The pairs of snapshots of a comparison: all pairs of seeds of every network at its stage."""
-    return [
-        (f"{network}-s{a}-{comparison.stage}", f"{network}-s{b}-{comparison.stage}")
-        for network in experiment.networks
-        for a, b in itertools.combinations(sorted(experiment.seeds), 2)
-    ]
+    """The pairs of snapshots of a comparison, of each network or of two networks in turn, by seed."""
+    networks, seeds = experiment.networks, sorted(experiment.seeds)
+    match comparison.pairs:
+        case "seeds":
+            sides = [((n, s), (n, t)) for n in networks for s, t in itertools.combinations(seeds, 2)]
+        case "same_seed":
+            sides = [((n, s), (n, s)) for n in networks for s in seeds]
+        case "networks":
+            sides = [((m, s), (n, s)) for m, n in itertools.combinations(networks, 2) for s in seeds]
+    stages = comparison.stage, comparison.stage_b or comparison.stage
+    return [(f"{m}-s{s}-{stages[0]}", f"{n}-s{t}-{stages[1]}") for (m, s), (n, t) in sides]
+
+
+def measures_of(experiment: Experiment, comparison: Comparison) -> list[Measure]:
+    """The measures of a comparison: of different networks those that need no layer of the same name."""
+    across = comparison.pairs == "networks"
+    return [measure for measure in experiment.measures if not across or measure in ACROSS_NETWORKS]
 
 
 def check_experiment(experiment: Experiment) -> None:
@@ -378,22 +397,10 @@ def check_experiment(experiment: Experiment) -> None:
         raise InputError(
             f"configuration: probe.folds: {probe.folds} folds of {probe.images} images leave fewer than 2 images each"
         )
-    stages = {comparison.name: comparison.stage for comparison in experiment.comparisons}
     for i, comparison in enumerate(experiment.comparisons):
         if comparison.name in names[:i]:
             raise InputError(f"configuration: comparisons[{i}].name: {comparison.name!r} stands twice")
-        if comparison.untrained is not None and comparison.untrained not in names:
-            raise InputError(
-                f"configuration: comparisons[{i}].untrained: no comparison {comparison.untrained!r}; "
-                f"there are {_listed(names)}{_closest(comparison.untrained, names)}"
-            )
-        if comparison.untrained == comparison.name:
-            raise InputError(f"configuration: comparisons[{i}].untrained: {comparison.name!r} cannot be its own null")
-        if comparison.untrained is not None and stages[comparison.untrained] != "init":
-            raise InputError(
-                f"configuration: comparisons[{i}].untrained: {comparison.untrained!r} is of stage "
-                f"{stages[comparison.untrained]}, not init"
-            )
+        _check_comparison(experiment, comparison, f"configuration: comparisons[{i}]")
     if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
         raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")
     if experiment.rsa.images < probe.folds:
@@ -413,6 +420,35 @@ def check_experiment(experiment: Experiment) -> None:
             )
 
 
+def _check_comparison(experiment: Experiment, comparison: Comparison, where: str) -> None:
+    if comparison.pairs == "same_seed" and comparison.stage_b in (None, comparison.stage):
+        raise InputError(f"{where}.stage_b: a seed is compared with itself at another stage than {comparison.stage}")
+    if comparison.pairs == "networks" and len(experiment.networks) < 2:
+        raise InputError(f"{where}.pairs: different networks, but networks names only {experiment.networks[0]}")
+    if not measures_of(experiment, comparison):
+        raise InputError(
+            f"{where}.pairs: networks have layers of their own; add one of {_listed(ACROSS_NETWORKS)} to measures"
+        )
+    if comparison.untrained is None:
+        return
+    named = {other.name: other for other in experiment.comparisons}
+    if comparison.untrained not in named:
+        raise InputError(
+            f"{where}.untrained: no comparison {comparison.untrained!r}; there are {_listed(named)}"
+            f"{_closest(comparison.untrained, named)}"
+        )
+    if comparison.untrained == comparison.name:
+        raise InputError(f"{where}.untrained: {comparison.name!r} cannot be its own null")
+    null = named[comparison.untrained]
+    stages = null.stage, null.stage_b or null.stage
+    if stages != ("init", "init"):
+        raise InputError(
+            f"{where}.untrained: {null.name!r} is of stage {next(s for s in stages if s != 'init')}, not init"
+        )
+    if null.pairs != comparison.pairs:
+        raise InputError(f"{where}.untrained: {null.name!r} has pairs of {null.pairs}, this one of {comparison.pairs}")
+
+
 def check_recipes(experiment: Experiment, recipes: Mapping[str, Recipe]) -> None:
     """Refuse recipes that cannot serve an experiment, as far as that is known before there are any data.
 
@@ -421,6 +457,12 @@ def check_recipes(experiment: Experiment, recipes: Mapping[str, Recipe]) -> None
     InputError : one line that names the key, what was found and what would be right
     """
     sizes = {recipe.data: recipe.image_size for recipe in recipes.values()}
+    for i, comparison in enumerate(experiment.comparisons):
+        if comparison.pairs == "networks" and len(sizes) > 1:
+            raise InputError(
+                f"configuration: comparisons[{i}].pairs: networks are compared on the same images, but theirs are "
+                f"{_listed(sizes)}"
+            )
     for network, recipe in recipes.items():
         where = f"config/networks/{network}.yaml"
         if recipe.image_size != sizes[recipe.data]:
@@ -439,11 +481,12 @@ def check_recipes(experiment: Experiment, recipes: Mapping[str, Recipe]) -> None
 
 def _check_stages(experiment: Experiment, recipe: Recipe, where: str) -> None:
     for i, comparison in enumerate(experiment.comparisons):
-        if comparison.stage not in recipe.stages:
-            raise InputError(
-                f"configuration: comparisons[{i}].stage: {where} keeps no stage {comparison.stage!r}; it keeps "
-                f"{_listed(recipe.stages)}{_closest(comparison.stage, recipe.stages)}"
-            )
+        for name, stage in (("stage", comparison.stage), ("stage_b", comparison.stage_b)):
+            if stage is not None and stage not in recipe.stages:
+                raise InputError(
+                    f"configuration: comparisons[{i}].{name}: {where} keeps no stage {stage!r}; it keeps "
+                    f"{_listed(recipe.stages)}{_closest(stage, recipe.stages)}"
+                )
 
 
 def _held_out(data: str) -> int | None:

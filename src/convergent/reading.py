@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from convergent import tables
+from convergent.snapshots import network_of
 
 TITLE = "Do independently trained networks learn the same representations?"
 UNTESTED = "untested, for want of a standard error over at least three seeds, in"
@@ -135,6 +136,19 @@ SENTENCES = (
         ("untrained",),
     ),
     Sentence(
+        "layer_pairs",
+        "Each layer of A beside its most similar layer of B, on the coarser of their grids: linear CKA {}, matched one "
+        "to one r {}, held-out R² from all units of that layer {}; these layers follow one another by a rank "
+        "correlation of {}.",
+        {
+            "best_cka_a": ".2f",
+            "best_r_one_to_one_a": ".2f",
+            "best_r2_ba_a": ".2f",
+            "depth_correlation_a": ".2f",
+        },
+        ("untrained", "permuted"),
+    ),
+    Sentence(
         "rsa",
         "The dissimilarities of the images have a rank correlation of {} between the networks.",
         {"spearman_correlation": ".2f"},
@@ -155,9 +169,10 @@ def write(table: pd.DataFrame, comparisons: Sequence[Mapping[str, Any]]) -> str:
     read = [comparison for comparison in comparisons if comparison["pairs"] not in nulls]
     paragraphs = []
     for comparison in read:
-        networks = Counter(tables.network_of(a) for a, _ in comparison["pairs"])
+        networks = Counter(network_of("--".join(pair)) for pair in comparison["pairs"])
         for network, pairs in networks.items():
-            paragraphs.append(f"**{comparison['name']}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of {network}.")
+            named = " and ".join(network.split("--"))
+            paragraphs.append(f"**{comparison['name']}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of {named}.")
             paragraphs += [f"- {text}" for text in _sentences(table, comparison["name"], network)]
     return "\n\n".join([f"{TITLE}\n{'=' * len(TITLE)}", *paragraphs, FOOTNOTE]) + "\n"
 

@@ -7,7 +7,6 @@ its pairs (from three seeds on). Where an error or a null is not defined the fie
 """
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from convergent.folds import standard_error
+from convergent.snapshots import network_of, trainings_of
 from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
@@ -39,11 +39,6 @@ def summarise(results: Iterable[Result]) -> pd.DataFrame:
     grouped = table.groupby([table["pair"].map(network_of), *KEY], sort=False)
     means = (_over_pairs(str(network), group) for (network, *_), group in grouped)
     return pd.concat([table, *means], ignore_index=True)
-
-
-def network_of(pair: str) -> str:
-    """The network of a pair or snapshot; the means over its pairs are ``{network}-all``."""
-    return re.split(r"-s\d+-", pair)[0]
 
 
 def rows(result: Result) -> Iterator[tuple[object, ...]]:
@@ -78,11 +73,9 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
     pairs : ``{network}-s{seed}-{stage}--…`` or one such snapshot
     values : [pair]
     """
-    trained = [set(re.findall(r"([a-z0-9_]+-s\d+)-", pair)) for pair in pairs]
-    every = set.union(*trained)
-    kept = [np.array([left_out not in of_pair for of_pair in trained]) for left_out in sorted(every)]
+    kept = _left_out(pairs)
     mean = float(values.mean())
-    if len(every) < 3 or not all(rest.any() for rest in kept):
+    if len(kept) < 3 or not all(rest.any() for rest in kept):
         return mean, np.nan
     return mean, float(standard_error(values[rest].mean(keepdims=True) for rest in kept)[0])
 
@@ -95,16 +88,15 @@ def excess(
     NaN where the null is not defined for every pair.
     """
     chosen = _rows_of(table, comparison, measure, statistic)
-    chosen = chosen[chosen["pair"].str.startswith(f"{network}-s")]
+    chosen = chosen[chosen["pair"].map(network_of) == network]
     pairs = chosen.groupby("layer")["pair"].nunique()
     chosen = chosen[chosen["null_kind"] == null_kind]
     found = {}
     for layer, group in chosen.groupby("layer", sort=False):
-        seeds = set(re.findall(r"-s(\d+)-", " ".join(group["pair"])))
         difference = (group["value"] - group["null"]).to_numpy()
         if len(group) < pairs[layer]:
             difference = np.full(len(group), np.nan)
-        found[str(layer)] = (*over_seeds(list(group["pair"]), difference), len(seeds))
+        found[str(layer)] = (*over_seeds(list(group["pair"]), difference), len(_left_out(list(group["pair"]))))
     return found
 
 
@@ -113,6 +105,16 @@ def means(table: pd.DataFrame, comparison: str, network: str, measure: str, stat
     chosen = _rows_of(table, comparison, measure, statistic)
     chosen = chosen[chosen["pair"] == f"{network}-all"]
     return {str(layer): float(group["value"].iloc[0]) for layer, group in chosen.groupby("layer", sort=False)}
+
+
+def _left_out(pairs: Sequence[str]) -> list[np.ndarray]:
+    """The pairs that stay, [pair], where one training and all its pairs are left out; each choice once.
+
+    Pairs of different networks share no training: either of the two leaves out the same pair.
+    """
+    trained = [trainings_of(pair) for pair in pairs]
+    choices = {tuple(training not in of_pair for of_pair in trained) for training in frozenset.union(*trained)}
+    return [np.array(choice) for choice in sorted(choices)]
 
 
 def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> pd.DataFrame:

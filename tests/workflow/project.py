@@ -20,6 +20,7 @@ RECIPE = {
     "training": {"epochs": 2, "batch_size": 128, "learning_rate": 0.05},
     "stages": ["init", "final"],
 }
+DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 SMALL = {
     "networks": ["small"],
     "seeds": [0, 1, 2],
@@ -29,6 +30,7 @@ SMALL = {
     "clustering": {"repeats": 3},
     "subspace_match": {"starts": 2, "orders": 1, "enumerated": 2},
     "subspace_match_sampled": {"positions": 100, "draws": 2},
+    "measures": [*DEFAULT["measures"], "layer_pairs"],
     "similarity": {"permutations": 4},
     "rsa": {"images": 60, "permutations": 4},
 }
@@ -56,8 +58,7 @@ class Project:
 
     def configure(self, **changes: object) -> None:
         """Rewrite config/config.yaml: the small experiment with changes to its sections."""
-        default = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-        merged = dict(default)
+        merged = dict(DEFAULT)
         for name, value in {**SMALL, **changes}.items():
             section = merged.get(name) if isinstance(merged.get(name), dict) else {}
             merged[name] = {**section, **value} if isinstance(value, dict) else value

@@ -14,7 +14,7 @@ from workflow.project import RECIPE, SMALL, Project
 OF_MOMENTS = {"correlation", "matching", "sparse_prediction", "clustering", "mutual_information", "subspace_match"} | {
     "similarity"
 }
-PAIR_MEASURES = OF_MOMENTS | {"subspace_match_sampled", "cross_layer", "rsa"}
+PAIR_MEASURES = OF_MOMENTS | {"subspace_match_sampled", "cross_layer", "layer_pairs", "rsa"}
 # Each rule, figures by their names, and the rules whose outputs it reads.
 READS: dict[str, set[str]] = {
     "inspect": set(),
@@ -34,6 +34,7 @@ READS: dict[str, set[str]] = {
     "subspace_match_sampled": {"record"},
     "similarity": {"record", "within", "between"},
     "cross_layer": {"record"},
+    "layer_pairs": {"record"},
     "rdm": {"record"},
     "rsa": {"rdm"},
     "summary": {"statistics", *PAIR_MEASURES},
@@ -49,6 +50,7 @@ READS: dict[str, set[str]] = {
     "figure subspace_match_sampled": {"subspace_match_sampled"},
     "figure similarity": {"similarity"},
     "figure cross_layer": {"cross_layer"},
+    "figure layer_pairs": {"layer_pairs"},
     "figure rsa": {"rsa"},
     "figure activation_spectra": {"statistics"},
 }
@@ -57,7 +59,7 @@ BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure sim
     "figure code_types",
     "figure subspace_match_sampled",
 }
-PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled"}
+PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled", "layer_pairs"}
 SPARSE = {"sparse_prediction", "clustering"}
 PLAN = ("jobs", "memory", "shapes", "stores", "table", "times")
 # The rules that a change of meaning of each module reaches by itself.
@@ -70,6 +72,7 @@ MODULES: dict[str, set[str]] = {
     "blocks": PASSES,
     "engine": PASSES | SPARSE | {"rdm", "edges"},
     "folds": (PASSES | {"rdm", "edges", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
+    "grids": {"layer_pairs"},
     "moments": PASSES - {"statistics"},
     "tiles": PASSES - {"statistics"},
     "device": PASSES - {"statistics"},
@@ -89,7 +92,7 @@ MODULES: dict[str, set[str]] = {
     "measures/summary": {"statistics"} | PAIR_MEASURES,
     **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES - {"matching"})]},
     "measures/matching": {"matching", "similarity"},
-    "measures/assignment": {"matching", "mutual_information", "similarity"},
+    "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs"},
     "measures/rows": {"matching", "similarity", "cross_layer"},
     "measures/cka": {"similarity", "cross_layer"},
     "measures/cca": {"similarity"},
@@ -97,10 +100,13 @@ MODULES: dict[str, set[str]] = {
     "measures/subspace_match": {"subspace_match", "subspace_match_sampled"},
     **{f"measures/{name}": {"sparse_prediction"} for name in ("lasso", "code_types")},
     **{f"measures/{name}": {"clustering"} for name in ("cluster_subspaces", "dendrogram", "spectral", "nystroem")},
-    **{f"measures/{name}": SPARSE for name in ("forward_selection", "held_out", "least_squares")},
+    "measures/forward_selection": SPARSE,
+    **{f"measures/{name}": SPARSE | {"layer_pairs"} for name in ("held_out", "least_squares")},
+    "snapshots": {"summary"} | BY_DEPTH,
     "tables": {"summary"} | BY_DEPTH,
     "reading": {"summary"},
     "figures/style": FIGURES,
+    "figures/layer_map": {"figure cross_layer", "figure layer_pairs"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},

@@ -1,15 +1,15 @@
 """How many jobs each rule has, as `snakemake -n` counts them in a fresh folder.
 
-A snapshot is a network, seed and stage; a pair is two snapshots of one network and stage. Each is made once, whatever
-number of comparisons and measures read it. The Snakefile imports this module: the standard library only.
+A snapshot is a network, seed and stage; a pair is two snapshots. Each is made once, whatever number of comparisons and
+measures read it. The Snakefile imports this module: the standard library only.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import get_args
 
-from convergent.config import Experiment, Measure, Recipe
+from convergent.config import Comparison, Experiment, Measure, Recipe, measures_of, pairs
+from convergent.snapshots import network_of
 
 # The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair alone.
 FIGURES_OF_ALL_PAIRS = {
@@ -23,6 +23,7 @@ FIGURES_OF_ALL_PAIRS = {
     "subspace_match_sampled": ["subspace_match_sampled"],
     "similarity": ["similarity"],
     "cross_layer": ["cross_layer"],
+    "layer_pairs": ["layer_pairs"],
     "rsa": ["rsa"],
     "activation_spectra": ["statistics"],
 }
@@ -31,7 +32,7 @@ FIGURES_OF_ONE_PAIR = {
     "clusters": ["clustering", "correlation"],
 }
 # Those of a pair that read its moments.
-OF_MOMENTS = set(get_args(Measure)) - {"statistics", "subspace_match_sampled", "cross_layer", "rsa"}
+OF_MOMENTS = set(get_args(Measure)) - {"statistics", "subspace_match_sampled", "cross_layer", "layer_pairs", "rsa"}
 # What is made of a snapshot or a pair only where a measure reads it.
 READ_BY = {
     "within": OF_MOMENTS | {"statistics"},
@@ -42,31 +43,51 @@ READ_BY = {
 OF_SNAPSHOTS = ("record", "within", "edges", "rdm", "statistics")
 
 
-def figures(experiment: Experiment) -> list[str]:
-    """The figures whose measures are all computed."""
+def figures(experiment: Experiment, comparison: Comparison) -> list[str]:
+    """The figures of a comparison: those whose measures are all computed."""
+    measures = set(measures_of(experiment, comparison))
     known = FIGURES_OF_ALL_PAIRS | FIGURES_OF_ONE_PAIR
-    return [figure for figure, measures in known.items() if set(measures) <= set(experiment.measures)]
+    return [figure for figure, needed in known.items() if set(needed) <= measures]
 
 
-def made(experiment: Experiment) -> dict[str, int]:
-    """Stores of each rule that makes one of a snapshot or a pair, for each network."""
-    stages = len({comparison.stage for comparison in experiment.comparisons})
-    snapshots, pairs = stages * len(experiment.seeds), stages * math.comb(len(experiment.seeds), 2)
-    read = [rule for rule, readers in READ_BY.items() if readers & set(experiment.measures)]
-    return {rule: snapshots if rule in OF_SNAPSHOTS else pairs for rule in ("record", *read, *experiment.measures)}
+def networks(experiment: Experiment, comparison: Comparison) -> list[str]:
+    """The networks of a comparison, or pairs ``{a}--{b}`` of different ones; each has its figures."""
+    return list(dict.fromkeys(network_of("--".join(pair)) for pair in pairs(experiment, comparison)))
+
+
+def made(experiment: Experiment) -> dict[str, Counter[str]]:
+    """Stores of each rule that makes one of a snapshot or a pair, for each network; a pair counts for that of A."""
+    needed: dict[str, set[tuple[str, ...]]] = {"record": set()}
+    for comparison in experiment.comparisons:
+        measures = measures_of(experiment, comparison)
+        read = [rule for rule, readers in READ_BY.items() if readers & set(measures)]
+        for pair in pairs(experiment, comparison):
+            for rule in ("record", *read, *measures):
+                names = [(snapshot,) for snapshot in pair] if rule in OF_SNAPSHOTS else [pair]
+                needed.setdefault(rule, set()).update(names)
+    order = ["record", *(rule for rule in READ_BY if rule in needed), *(m for m in experiment.measures if m in needed)]
+    return {rule: Counter(network_of(names[0]) for names in needed[rule]) for rule in order}
 
 
 def results(experiment: Experiment) -> int:
     """Stores of all measures of all networks, which the table gathers."""
-    return len(experiment.networks) * sum(made(experiment)[measure] for measure in experiment.measures)
+    found = made(experiment)
+    return sum(found[measure].total() for measure in experiment.measures if measure in found)
 
 
 def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Counter[str]]:
     """Jobs of each rule and network, in the order of the workflow; a probe counts for the first network of its data."""
-    stores = made(experiment)
-    drawn = len(experiment.comparisons) * len(figures(experiment))
-    each = {"inspect": 1, "train": len(experiment.seeds), **stores, **({"figure": drawn} if drawn else {})}
-    jobs = {rule: Counter(dict.fromkeys(experiment.networks, number)) for rule, number in each.items()}
+    each = Counter(experiment.networks)
     first_of = {recipes[network].data: network for network in reversed(experiment.networks)}
-    jobs |= {"probe": Counter(first_of.values()), "summary": Counter([experiment.networks[0]])}
-    return {rule: jobs[rule] for rule in ("inspect", "train", "probe", *stores, "summary", "figure") if rule in jobs}
+    jobs = {
+        "inspect": each,
+        "train": Counter({network: len(experiment.seeds) for network in each}),
+        "probe": Counter(first_of.values()),
+        **made(experiment),
+        "summary": Counter([experiment.networks[0]]),
+    }
+    drawn: Counter[str] = Counter()
+    for comparison in experiment.comparisons:
+        for network in networks(experiment, comparison):
+            drawn[network.split("--")[0]] += len(figures(experiment, comparison))
+    return jobs | ({"figure": drawn} if drawn.total() else {})

@@ -120,6 +120,18 @@ def _cross_layer(network: Network, experiment: Experiment, recipe: Recipe | None
     return 8 * images * (sum(units) + 5 * max(units)) + 4 * 8 * max(units) ** 2
 
 
+def _layer_pairs(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """The largest layer of either side: chunks, pooled in float32; moments of all folds, of all but one and permuted;
+    the splits into folds."""
+    return max(
+        _between(v, experiment, threads)
+        + threads * 4 * _chunk(v, experiment)
+        + (5 + experiment.moments.permutations) * experiment.probe.folds * _m(v)
+        + 16 * _m(v)
+        for v in network.layers
+    )
+
+
 def _rsa(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
     """The dissimilarities of all layers as they were read, and 18 matrices of one: values, ranks, forms, and sorted."""
     images = min(experiment.rsa.images, experiment.probe.images)
@@ -270,6 +282,7 @@ RULES: Mapping[str, tuple[int, Work]] = {
     "subspace_match_sampled": (259 * MB, _one_by_one(_subspace_match_sampled)),
     "similarity": (246 * MB, _together("similarity", _similarity)),
     "cross_layer": (231 * MB, _cross_layer),
+    "layer_pairs": (300 * MB, _layer_pairs),
     "rsa": (232 * MB, _rsa),
     "summary": (270 * MB, _nothing),
     "figure": (330 * MB, _nothing),

@@ -55,6 +55,7 @@ ARRAYS: dict[str, dict[str, str]] = {
     "subspace_match_sampled": {},
     "similarity": {"unit": "f8", "permutation": "f8"},
     "cross_layer": {"layer layer": "f8 f8 f8 f8 f8", "layer": "i30 i30"},
+    "layer_pairs": {"layer layer": "f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 i8 i8", "layer": "i30 i30"},
     "rsa": {},
 }
 # Bytes of metadata, labels and statistics, a layer.
@@ -76,9 +77,10 @@ FIXED = {
     "subspace_match_sampled": 37_500,
     "similarity": 23_300,
     "cross_layer": 30_800,
+    "layer_pairs": 70_000,
     "rsa": 31_400,
 }
-OF_ONE_GROUP = {"probe", "cross_layer"}  # no group a layer
+OF_ONE_GROUP = {"probe", "cross_layer", "layer_pairs"}  # no group a layer
 
 
 def written(kind: str, layers: Sequence[Layer], experiment: Experiment, data: str) -> int:

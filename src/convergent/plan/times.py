@@ -99,6 +99,19 @@ def _cross_layer(network: Network, recipe: Recipe, experiment: Experiment) -> fl
     return 2 * experiment.probe.images * units**2 * 1.5 / PRODUCT
 
 
+def _layer_pairs(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    """The moments of every two layers, on the grid of the coarser; the fits of R², twice, for every two folds."""
+    layers, folds = network.layers, experiment.probe.folds
+    found = 0.0
+    for a in layers:
+        for b in layers:
+            units, n = max(a.units, b.units), experiment.probe.images * min(a.positions, b.positions)
+            products = 2 * n * (a.units**2 + b.units**2 + (1 + experiment.moments.permutations) * a.units * b.units)
+            read = experiment.probe.images * (a.positions * a.units + b.positions * b.units)
+            found += products / PRODUCT + read / READ + folds * (folds + 3) * units**3 / DECOMPOSED
+    return found
+
+
 def _of_layers(work: Callable[[Layer, Experiment], float]) -> Work:
     """The sum over the layers."""
     return lambda network, recipe, experiment: sum(work(layer, experiment) for layer in network.layers)
@@ -220,6 +233,7 @@ RULES: Mapping[str, tuple[float, Work]] = {
     "subspace_match_sampled": (1.3, _of_layers(_subspace_match_sampled)),
     "similarity": (1.3, _of_layers(_similarity)),
     "cross_layer": (1.3, _cross_layer),
+    "layer_pairs": (2, _layer_pairs),
     "rsa": (1.3, _rsa),
     "summary": (1.3, _summary),
     "figure": (3, _nothing),

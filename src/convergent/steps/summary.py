@@ -16,28 +16,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--comparisons",
         required=True,
         type=json.loads,
-        help='JSON: a list of {"name", "pairs": [[a, b], …], "untrained": the same or null}, snapshots by name',
+        help='JSON: a list of {"name", "pairs": [[a, b], …], "untrained": the same or null, "measures": […]}',
     )
-    parser.add_argument("--measures", required=True, nargs="+", help="measures to gather")
     parser.add_argument("--folder", required=True, type=Path, help="folder of the stores, {measure}/{pair}.zarr")
     parser.add_argument("--table", required=True, type=Path, help="CSV file to write")
     parser.add_argument("--reading", required=True, type=Path, help="text file to write (reStructuredText)")
 
 
-def run(*, comparisons: list[dict[str, Any]], measures: list[str], folder: Path, table: Path, reading: Path) -> None:
-    summary = tables.summarise(_results(comparisons, measures, folder))
+def run(*, comparisons: list[dict[str, Any]], folder: Path, table: Path, reading: Path) -> None:
+    summary = tables.summarise(_results(comparisons, folder))
     table.parent.mkdir(parents=True, exist_ok=True)
     summary.to_csv(table, index=False, float_format="%.10g")
     reading.write_text(write(summary, comparisons), encoding="utf-8")
 
 
-def _results(comparisons: list[dict[str, Any]], measures: list[str], folder: Path) -> Iterator[tables.Result]:
+def _results(comparisons: list[dict[str, Any]], folder: Path) -> Iterator[tables.Result]:
     @cache
     def opened(measure: str, name: str) -> store.Store:
         return store.read(folder / measure / f"{name}.zarr", "measure")
 
     for comparison in comparisons:
-        for measure in measures:
+        for measure in comparison["measures"]:
             names, untrained = (_names(comparison[key], measure) for key in ("pairs", "untrained"))
             for i, name in enumerate(names):
                 null = opened(measure, untrained[i]) if untrained else None
