@@ -31,9 +31,9 @@ def caffenet_small(num_classes: int, in_channels: int) -> nn.Module:
         *(nn.Conv2d(64, 128, 3, padding=1), nn.ReLU()),
         *(nn.Conv2d(128, 128, 3, padding=1, groups=2), nn.ReLU()),
         *(nn.Conv2d(128, 96, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), nn.Flatten()),
-        *(nn.Linear(96 * 4 * 4, 256), nn.ReLU(), nn.Dropout(0.5)),
-        *(nn.Linear(256, 256), nn.ReLU(), nn.Dropout(0.5)),
-        nn.Linear(256, num_classes),
+        *(nn.Linear(96 * 4 * 4, 128), nn.ReLU(), nn.Dropout(0.5)),
+        *(nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.5)),
+        nn.Linear(128, num_classes),
     )
 
 

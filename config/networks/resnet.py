@@ -1,7 +1,11 @@
 """ResNets of torchvision for images of 32 × 32 pixels, as in He et al. 2016, section 4.2, and Wang et al. 2018."""
 
+from collections import OrderedDict
+from collections.abc import Sequence
+
 import torchvision.models
 from torch import nn
+from torchvision.models.resnet import BasicBlock
 
 
 def resnet(num_classes: int, in_channels: int, depth: int = 18) -> nn.Module:
@@ -16,3 +20,26 @@ def resnet(num_classes: int, in_channels: int, depth: int = 18) -> nn.Module:
     network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
     return network
+
+
+def resnet_small(num_classes: int, in_channels: int, channels: Sequence[int] = (16, 32, 64, 128)) -> nn.Module:
+    """One residual block a stage, each of twice as many channels on half the grid.
+
+    Parameters
+    ----------
+    num_classes, in_channels : of the data
+    channels : of each stage
+    """
+    before = channels[0]
+    stages: OrderedDict[str, nn.Module] = OrderedDict(
+        stem=nn.Sequential(
+            nn.Conv2d(in_channels, before, 3, padding=1, bias=False), nn.BatchNorm2d(before), nn.ReLU()
+        )
+    )
+    for i, after in enumerate(channels, start=1):
+        stride = 1 if i == 1 else 2
+        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        stages[f"block{i}"] = BasicBlock(before, after, stride, None if before == after else shortcut)
+        before = after
+    stages |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "classify": nn.Linear(before, num_classes)}
+    return nn.Sequential(stages)
