@@ -1,6 +1,9 @@
 """What the tests share: small activations, the moments of a pair of them, and the data sets of the environment."""
 
+import fcntl
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, settings
+from workflow.project import Project, copy_of_project
 
 from convergent import moments
 from convergent.folds import joined
@@ -46,6 +50,24 @@ def data_root() -> Path:
 def reference() -> Path:
     """The folder with the matrices of Li et al. 2016."""
     return _from_environment("CONVERGENT_REFERENCE", "reference") / "li2016"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small experiment, complete: run once for all processes of pytest, of which each plans in a copy."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    run, whole = shared / "run", shared / "finished"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(run, ignore_errors=True)
+            run.mkdir()
+            copy_of_project(run).snakemake()
+            run.rename(whole)
+    copy = tmp_path_factory.mktemp("project")
+    subprocess.run(["cp", "-a", f"{whole}/.", copy], check=True)
+    return Project(copy)
 
 
 @pytest.fixture

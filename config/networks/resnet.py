@@ -32,9 +32,7 @@ def resnet_small(num_classes: int, in_channels: int, channels: Sequence[int] = (
     """
     before = channels[0]
     stages: OrderedDict[str, nn.Module] = OrderedDict(
-        stem=nn.Sequential(
-            nn.Conv2d(in_channels, before, 3, padding=1, bias=False), nn.BatchNorm2d(before), nn.ReLU()
-        )
+        stem=nn.Sequential(nn.Conv2d(in_channels, before, 3, padding=1, bias=False), nn.BatchNorm2d(before), nn.ReLU())
     )
     for i, after in enumerate(channels, start=1):
         stride = 1 if i == 1 else 2

@@ -157,13 +157,6 @@ def of(
     if precision not in ("float64", "float32"):
         raise InputError(f"precision {precision!r}; float64 and float32 are known")
     a, b = activations.label(x, folds=folds), activations.label(y, folds=folds)
-    return of_layers(a, b, precision=precision, permutations=permutations, seed=seed)
-
-
-def of_layers(
-    a: xr.DataArray, b: xr.DataArray, *, precision: str = "float64", permutations: int = 1, seed: int = 0
-) -> xr.Dataset:
-    """`of` layers that are labelled; parameters as of `between`."""
     pair = between(a, b, precision=precision, permutations=permutations, seed=seed, compute=False)
     sides = (within(side, precision=precision, compute=False) for side in (a, b))
     return joined(*dask_compute(*sides, pair))  # every block is read once for all three

@@ -23,14 +23,6 @@ def project(tmp_path: Path) -> Project:
     return copy_of_project(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def complete(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with some results, which tests copy."""
-    found = copy_of_project(tmp_path_factory.mktemp("complete"))
-    found.snakemake(MOMENTS)
-    return found
-
-
 def test_two__the_second_says_that_the_first_is_at_work(project: Project) -> None:
     folder = fault.put_into(project)
     first, late = fault.begin(project, PROBE, what="probe 1 stall"), time.monotonic() + 120
@@ -68,13 +60,14 @@ def test_late__what_never_comes_is_named(project: Project) -> None:
     assert "increase the wait time with --latency-wait" in told
 
 
-@pytest.mark.parametrize("hours", [-1, 1])
-def test_clock__of_a_node_that_is_wrong_makes_nothing_anew(project: Project, hours: int) -> None:
+def test_clock__of_a_node_that_is_wrong_makes_nothing_anew(project: Project) -> None:
+    """An hour behind where the probe is made, an hour ahead where a network is trained."""
     fault.put_into(project)
-    begun = fault.begin(project, MOMENTS, what=f"probe 1 skew{hours:+d}")
+    begun = fault.begin(project, MOMENTS, what="probe 1 skew-1; train 1 skew+1")
     told = fault.end(begun)
     assert begun.returncode == 0, told
-    assert (project.root / "faults" / f"done.probe.skew{hours:+d}").exists()
+    assert (project.root / "faults" / "done.probe.skew-1").exists()
+    assert (project.root / "faults" / "done.train.skew+1").exists()
     assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
 
 
@@ -105,10 +98,11 @@ def test_full__is_told_in_one_line_and_the_run_goes_on_where_there_is_room(proje
     assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
 
 
-def test_read_only__results_are_read_and_not_changed(complete: Project, tmp_path: Path) -> None:
+def test_read_only__results_are_read_and_not_changed(finished: Project, tmp_path: Path) -> None:
     root = tmp_path / "project"
-    shutil.copytree(complete.root, root, symlinks=True)
+    shutil.copytree(finished.root, root, symlinks=True)
     project = Project(root)
+    shutil.rmtree(root / MOMENTS.replace("s0", "s1"))
     subprocess.run(["chmod", "-R", "a-w", root / "results"], check=True)
     user = AS_USER if os.getuid() == 0 else []
     try:
@@ -122,17 +116,17 @@ def test_read_only__results_are_read_and_not_changed(complete: Project, tmp_path
         subprocess.run(["chmod", "-R", "u+w", root / "results"], check=True)
 
 
-def test_moved__results_with_their_metadata_need_nothing(complete: Project, tmp_path: Path) -> None:
+def test_moved__results_with_their_metadata_need_nothing(finished: Project, tmp_path: Path) -> None:
     project = copy_of_project(tmp_path)
     for name in ("results", ".snakemake/metadata"):
-        subprocess.run(["cp", "-a", "--parents", name, project.root], cwd=complete.root, check=True)
+        subprocess.run(["cp", "-a", "--parents", name, project.root], cwd=finished.root, check=True)
     assert "Nothing to be done" in project.snakemake(MOMENTS).stderr
 
 
-def test_moved__without_times_needs_a_touch(complete: Project, tmp_path: Path) -> None:
+def test_moved__without_times_needs_a_touch(finished: Project, tmp_path: Path) -> None:
     project = copy_of_project(tmp_path)
     for name in ("results", ".snakemake/metadata"):
-        subprocess.run(["cp", "-r", "--parents", name, project.root], cwd=complete.root, check=True)
+        subprocess.run(["cp", "-r", "--parents", name, project.root], cwd=finished.root, check=True)
     os.utime(project.root / "results" / "training" / "small-s0" / ".snakemake_timestamp")  # copied last
     assert project.planned(MOMENTS)
     project.snakemake("--touch", MOMENTS)

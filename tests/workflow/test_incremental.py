@@ -1,5 +1,6 @@
 """What is planned after a change, compared with what must be: only what the change reaches."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from workflow.project import RECIPE, SMALL, Project
+from workflow.project import RECIPE, ROOT, SMALL, Project
+
+from convergent import provenance
 
 # Measures of a pair that read its moments, and those that read something else.
 OF_MOMENTS = {"correlation", "matching", "sparse_prediction", "clustering", "mutual_information", "subspace_match"} | {
@@ -150,8 +153,8 @@ def reordered(content: Any) -> Any:
     return [reordered(item) for item in content] if isinstance(content, list) else content
 
 
-def test_modules__all_named(finished: Project) -> None:
-    package = finished.root / "src" / "convergent"
+def test_modules__all_named() -> None:
+    package = ROOT / "src" / "convergent"
     found = {str(path.relative_to(package).with_suffix("")) for path in package.rglob("*.py")}
     assert {name for name in found if not name.endswith("__init__")} == set(MODULES)
 
@@ -160,13 +163,29 @@ def test_plan__nothing_changed(finished: Project) -> None:
     assert finished.planned() == Counter()
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
+@pytest.mark.parametrize("module", ["training", "networks", "measures/matching", "figures/style", "store"])
 def test_plan__meaning_of_a_module_changed(finished: Project, module: str) -> None:
     path = finished.root / "src" / "convergent" / f"{module}.py"
     with changed(path, path.read_text() + "\nCHANGED = 1\n"):
         planned = set(finished.planned()) - {"all"}
     assert planned == downstream(MODULES[module])
-    assert ("train" in planned) == (module in ("training", "augmentation", "data", "networks", "steps/train"))
+
+
+def test_modules__enter_the_digests_of_their_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every module what a dry run would tell: the rules whose digest of the code it enters."""
+    monkeypatch.setattr(provenance, "digest", frozenset)  # the names of the modules instead
+    text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    calls = re.findall(r"^rule (\w+):(?:\n(?!rule ).*)*?code_digest\((.*)\)", text, re.M)
+    entered = {"inspect": provenance.code_digest("networks", "data")}  # `identity`
+    for rule, arguments in calls:
+        modules = re.findall(r'"([^"]+)"', arguments)
+        for name in sorted(FIGURES) if rule == "figure" else [rule]:
+            figure = name.removeprefix("figure ")
+            entered[name] = provenance.code_digest(*(m.replace("{wildcards.figure}", figure) for m in modules))
+    assert set(entered) == set(READS)
+    for module, rules in MODULES.items():
+        if module != "store":  # by its FORMAT alone
+            assert {rule for rule, names in entered.items() if module.replace("/", ".") in names} == rules, module
 
 
 def test_plan__comments_changed_everywhere(finished: Project) -> None:

@@ -46,7 +46,7 @@ def indices(moments: xr.Dataset) -> Indices:
 
     Parameters
     ----------
-    moments : from `moments.of_layers`
+    moments : from `moments.of` or `folds.joined`
 
     Returns
     -------

@@ -121,15 +121,9 @@ def _cross_layer(network: Network, experiment: Experiment, recipe: Recipe | None
 
 
 def _layer_pairs(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
-    """The largest layer of either side: chunks, pooled in float32; moments of all folds, of all but one and permuted;
-    the splits into folds."""
-    return max(
-        _between(v, experiment, threads)
-        + threads * 4 * _chunk(v, experiment)
-        + (5 + experiment.moments.permutations) * experiment.probe.folds * _m(v)
-        + 16 * _m(v)
-        for v in network.layers
-    )
+    """Of the largest layer: in each thread two chunks, pooled in float32, and tiles; all moments; 20 matrices."""
+    moments = (3 + experiment.moments.permutations) * experiment.probe.folds
+    return max(threads * 2 * (3 * _chunk(v, experiment) + TILE) + (moments + 20) * _m(v) for v in network.layers)
 
 
 def _rsa(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
@@ -282,7 +276,7 @@ RULES: Mapping[str, tuple[int, Work]] = {
     "subspace_match_sampled": (259 * MB, _one_by_one(_subspace_match_sampled)),
     "similarity": (246 * MB, _together("similarity", _similarity)),
     "cross_layer": (231 * MB, _cross_layer),
-    "layer_pairs": (300 * MB, _layer_pairs),
+    "layer_pairs": (330 * MB, _layer_pairs),
     "rsa": (232 * MB, _rsa),
     "summary": (270 * MB, _nothing),
     "figure": (330 * MB, _nothing),

@@ -77,7 +77,7 @@ FIXED = {
     "subspace_match_sampled": 37_500,
     "similarity": 23_300,
     "cross_layer": 30_800,
-    "layer_pairs": 70_000,
+    "layer_pairs": 55_170,
     "rsa": 31_400,
 }
 OF_ONE_GROUP = {"probe", "cross_layer", "layer_pairs"}  # no group a layer

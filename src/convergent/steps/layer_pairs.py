@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from convergent import engine, grids, moments, store
+from convergent import engine, folds, grids, moments, store
 from convergent.config import Moments, add_settings
 from convergent.errors import about
 from convergent.measures.layer_pairs import Indices, indices, layer_pairs
@@ -37,8 +37,11 @@ def run(
                 pair = layer_a, layer_b
                 with about(f"{a}: {layer_a} and {b}: {layer_b}"):
                     *sides, compared[pair] = grids.matched(of_a["activation"], of_b["activation"])
-                    summed = moments.of_layers(*sides, **asdict(settings), seed=side_a.attributes["probe_seed"])
-                    found[pair] = indices(summed)
+                    # One after the other: together they would hold every chunk until its last use.
+                    within = [moments.within(side, precision=settings.precision) for side in sides]
+                    seed = side_a.attributes["probe_seed"]
+                    between = moments.between(*sides, **asdict(settings), seed=seed)
+                    found[pair] = indices(folds.joined(*within, between))
     attributes = store.stamp(
         "Every layer of A with every layer of B, unit by unit on matched grids",
         "layer_pairs",
