@@ -88,8 +88,43 @@ def network_of(snapshot):
     return snapshot.split("-s")[0]
 
 
+def stage_of(snapshot):
+    return snapshot.rpartition("-")[2]
+
+
+def untrained(snapshot):
+    """The same network and seed before training."""
+    return f"{snapshot.rpartition('-')[0]}-init"
+
+
 def layers(wildcards):
     return json.dumps(layers_of(wildcards.network))
+
+
+def layers_of_pair(wildcards):
+    return json.dumps(layers_of(network_of(wildcards.a)))
+
+
+def recipe_of_pair(wildcards):
+    return canonical(dataclasses.asdict(RECIPES[network_of(wildcards.a)]))
+
+
+def probe_of(wildcard):
+    """The probe of the network of a snapshot."""
+    return lambda wildcards: f"<results>/probe/{RECIPES[network_of(wildcards[wildcard])].data}.zarr"
+
+
+def training_of(wildcard):
+    """The folder of the training of a snapshot."""
+    return lambda wildcards: f"<training>/{wildcards[wildcard].rpartition('-')[0]}"
+
+
+def untrained_maps(wildcards):
+    """The maps to each network of a pair from the other one untrained, where that is another stage that is kept."""
+    a, b = wildcards.a, wildcards.b
+    if not jobs.has_control(RECIPES[network_of(a)], stage_of(a)):
+        return []
+    return [f"<results>/maps/{untrained(sender)}--{receiver}.zarr" for sender, receiver in ((a, b), (b, a))]
 
 
 def comparisons():

@@ -26,11 +26,12 @@ PASS = {"store", "folds", "blocks", "engine"}
 SUBSPACES = {"compiled"} | {
     f"measures.{name}" for name in ("subspace_match", "minimal_matches", "nets", "peeling", "removal")
 }
+TRAINED = {"data", "networks", "store", "folds", "steps._trained", "steps._sides"}
 IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
-    "record": {"data", "networks", "recording", "rounding", "layout", "shards", "store"},
+    "record": TRAINED | {"recording", "rounding", "layout", "shards"},
     "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},
     "between": PASS | {"moments", "device", "tiles", "compiled", "steps._sides"},
     "edges": {"store", "folds", "engine", "bins", "compiled", "steps._snapshot"},
@@ -57,6 +58,13 @@ IMPORTED = {
     "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka", "steps._sides"}
     | {"measures.rows"},
     "rsa": {"store", "folds", "measures.summary", "measures.rsa", "steps._sides"},
+    "maps": PAIR
+    | {"measures.maps", "measures.held_out", "measures.lasso", "measures.least_squares", "measures.proximal_gradient"}
+    | {"measures.assignment"},
+    "stitching": TRAINED | {"surgery", "measures.stitching", "measures.by_fold", "measures.summary"},
+    "unit_removal": TRAINED | {"surgery", "measures.unit_removal", "measures.by_fold", "measures.summary"},
+    "predictions": TRAINED | {"surgery"},
+    "ensemble": {"store", "folds", "measures.summary", "measures.ensemble", "steps._sides"},
     "summary": {"folds", "reading", "tables", "store"},
     "figure": {"store"},
 }

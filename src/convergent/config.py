@@ -37,9 +37,14 @@ Measure = Literal[
     "similarity",
     "cross_layer",
     "rsa",
+    "stitching",
+    "unit_removal",
+    "ensemble",
 ]
 # Folders of results/, which no experiment may be named.
-FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "measures", "moments", "networks", "pooled"} | {
+FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "maps", "measures", "moments", "networks"} | {
+    "pooled",
+    "predictions",
     "probe",
     "rdms",
     "tables",
@@ -161,6 +166,32 @@ class Rsa:
 
 
 @dataclass(frozen=True)
+class Stitching:
+    alphas: tuple[float, ...] = key(
+        "penalties of the LASSO maps; from the largest correlation of a layer on they leave no weight",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    )
+
+
+@dataclass(frozen=True)
+class UnitRemoval:
+    shares: tuple[float, ...] = key(
+        "shares of the live units of a layer that are removed, besides none and the quarter that the table tells",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    )
+    draws: int = key("orders at random in which units are removed, the null", minimum=1)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    permutations: int = key("permutations of the images within each class, the null", minimum=2)
+
+
+@dataclass(frozen=True)
 class Comparison:
     name: str = key("name of the comparison, in the table and of its folder of figures", pattern=NAME)
     stage: str = key("stage at which all pairs of seeds are compared", pattern=NAME)
@@ -189,6 +220,9 @@ class Experiment:
     subspace_match_sampled: SubspaceMatchSampled = key("the same from samples drawn as in Wang et al. 2018")
     similarity: Similarity = key("similarity of whole layers: CKA, CCA, Procrustes")
     rsa: Rsa = key("representational similarity analysis")
+    stitching: Stitching = key("layers of one network in the other")
+    unit_removal: UnitRemoval = key("what is lost without some units")
+    ensemble: Ensemble = key("what the mean answer of two networks gains")
     name: str | None = key("results go to results/{name}; none: to results", None, pattern=NAME)
 
 
@@ -396,6 +430,8 @@ def check_experiment(experiment: Experiment) -> None:
             )
     if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
         raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")
+    if "unit_removal" in experiment.measures and "matching" not in experiment.measures:
+        raise InputError("configuration: measures: unit_removal reads matching; add it to the list")
     if experiment.rsa.images < probe.folds:
         raise InputError(
             f"configuration: rsa.images: {experiment.rsa.images} images make no {probe.folds} equal folds (probe.folds)"

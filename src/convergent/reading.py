@@ -28,6 +28,11 @@ NULLS = {
     "rotated": "B's axes turned at random in the space they span",
     "permuted_labels": "permuted labels",
     "chance": "the two networks made uncorrelated",
+    "untrained_sender": "the other network untrained",
+    "mean_activation": "all units at their mean",
+    "random_units": "units removed at random",
+    "variance": "units removed by their variance",
+    "permuted_within_classes": "B's images permuted within their classes",
 }
 
 
@@ -139,6 +144,32 @@ SENTENCES = (
         "The dissimilarities of the images have a rank correlation of {} between the networks.",
         {"spearman_correlation": ".2f"},
         ("untrained",),
+    ),
+    Sentence(
+        "stitching",
+        "With a layer of the other network matched one to one, a network answers {} right, with all units of it mapped "
+        "by least squares {}, by itself {}.",
+        {"accuracy_one_to_one": ".0%", "accuracy_least_squares": ".0%", "accuracy_intact": ".0%"},
+        ("untrained_sender", "mean_activation"),
+    ),
+    Sentence(
+        "stitching",
+        "With at most five units of the other network for each of its own, by the LASSO, it answers {} right.",
+        {"accuracy_lasso_few": ".0%"},
+        ("untrained_sender", "mean_activation"),
+    ),
+    Sentence(
+        "unit_removal",
+        "Without the most shared quarter of the units of a layer the accuracy falls by {} more than without the rarest.",
+        {"lost_shared_minus_rare": ".1%"},
+        ("random_units", "variance"),
+    ),
+    Sentence(
+        "ensemble",
+        "The mean of the probabilities of two networks gains {} of the images over the mean accuracy of both; their "
+        "errors correlate by {}.",
+        {"gain": ".1%", "error_correlation": ".2f"},
+        ("permuted_within_classes",),
     ),
 )
 

@@ -78,13 +78,38 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
     pairs : ``{network}-s{seed}-{stage}--…`` or one such snapshot
     values : [pair]
     """
-    trained = [set(re.findall(r"([a-z0-9_]+-s\d+)-", pair)) for pair in pairs]
-    every = set.union(*trained)
-    kept = [np.array([left_out not in of_pair for of_pair in trained]) for left_out in sorted(every)]
     mean = float(values.mean())
-    if len(every) < 3 or not all(rest.any() for rest in kept):
+    kept = _without_each_seed(pairs)
+    if len(kept) < 3 or not all(rest.any() for rest in kept):
         return mean, np.nan
     return mean, float(standard_error(values[rest].mean(keepdims=True) for rest in kept)[0])
+
+
+def correlation_over_seeds(pairs: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Pearson correlation over pairs, and its standard error over seeds: from four seeds on, three pairs without one.
+
+    Parameters
+    ----------
+    pairs : as in `over_seeds`
+    x, y : [pair]
+    """
+    kept = _without_each_seed(pairs)
+    if any(rest.sum() < 3 for rest in kept):
+        return _correlation(x, y), np.nan
+    return _correlation(x, y), float(standard_error(np.array([_correlation(x[rest], y[rest])]) for rest in kept)[0])
+
+
+def _without_each_seed(pairs: Sequence[str]) -> list[np.ndarray]:
+    """For each seed which pairs are without it, bool[pair]."""
+    trained = [set(re.findall(r"([a-z0-9_]+-s\d+)-", pair)) for pair in pairs]
+    return [np.array([left_out not in of_pair for of_pair in trained]) for left_out in sorted(set.union(*trained))]
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """NaN of fewer than three values, and where one is not defined or does not vary."""
+    if len(x) < 3 or np.isnan(x + y).any() or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return np.nan
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def excess(

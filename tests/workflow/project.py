@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
+DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 COPIED = ("Snakefile", "rules", "config", "envs", "profiles", "src")
 
 RECIPE = {
@@ -31,6 +32,10 @@ SMALL = {
     "subspace_match_sampled": {"positions": 100, "draws": 2},
     "similarity": {"permutations": 4},
     "rsa": {"images": 60, "permutations": 4},
+    "measures": [*DEFAULT["measures"], "stitching", "unit_removal", "ensemble"],
+    "stitching": {"alphas": [0.3, 0.03]},
+    "unit_removal": {"shares": [0.5], "draws": 2},
+    "ensemble": {"permutations": 4},
 }
 
 
@@ -56,8 +61,7 @@ class Project:
 
     def configure(self, **changes: object) -> None:
         """Rewrite config/config.yaml: the small experiment with changes to its sections."""
-        default = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-        merged = dict(default)
+        merged = dict(DEFAULT)
         for name, value in {**SMALL, **changes}.items():
             section = merged.get(name) if isinstance(merged.get(name), dict) else {}
             merged[name] = {**section, **value} if isinstance(value, dict) else value

@@ -16,7 +16,9 @@ BLOCK = 1024  # as in store.py
 LAMBDAS = 6  # penalties of Li et al. 2016, for the units of either network: of pairs of one network the same
 ID_OF_FOLDER = 38  # characters of an image_id, {class}/{file}: as ImageNet's
 CLASS_NAME_OF_FOLDER = 9  # and of a class_name
-WHOLE = {"fold", "replicate"}  # dimensions in chunks of one
+CLASSES_OF_FOLDER = 1000  # at most, as of ImageNet
+OTHER_MAPS = 4  # besides those of the LASSO
+WHOLE = {"fold", "replicate", "half", "map"}  # dimensions in chunks of one
 
 # Arrays by their dimensions, with the bytes of their values (f: float, in whole chunks; i: all else, such as what
 # checksums and indexes take for each fold).
@@ -56,6 +58,11 @@ ARRAYS: dict[str, dict[str, str]] = {
     "similarity": {"unit": "f8", "permutation": "f8"},
     "cross_layer": {"layer layer": "f8 f8 f8 f8 f8", "layer": "i30 i30"},
     "rsa": {},
+    "predictions": {"image class": "f8", "image": "i8 i8", "image_id": "i1"},
+    "maps": {"half map unit unit": "f4 f4", "half map unit": "f8 f8", "half map": "f8 f8 i80", "unit": "i8 i8"},
+    "stitching": {"map": "i60", "map fold": "i60"},
+    "unit_removal": {"share": "i100", "share fold": "i100", "draw share": "i16"},
+    "ensemble": {},
 }
 # Bytes of metadata, labels and statistics, a layer.
 FIXED = {
@@ -77,8 +84,18 @@ FIXED = {
     "similarity": 23_300,
     "cross_layer": 30_800,
     "rsa": 31_400,
+    "predictions": 9_000,
+    "maps": 30_000,
+    "stitching": 30_000,
+    "unit_removal": 30_000,
+    "ensemble": 30_000,
 }
-OF_ONE_GROUP = {"probe", "cross_layer"}  # no group a layer
+OF_ONE_GROUP = {"probe", "cross_layer", "predictions", "ensemble"}  # no group a layer
+
+
+def maps(experiment: Experiment) -> int:
+    """Maps of stitching in one direction and half."""
+    return len(experiment.stitching.alphas) + OTHER_MAPS
 
 
 def written(kind: str, layers: Sequence[Layer], experiment: Experiment, data: str) -> int:
@@ -142,4 +159,9 @@ def _sizes(layer: Layer, experiment: Experiment, data: str) -> dict[str, int]:
         "start": min(experiment.subspace_match.starts, both),
         "order": experiment.subspace_match.orders,
         "permutation": experiment.similarity.permutations,
+        "class": known.classes if known else CLASSES_OF_FOLDER,
+        "half": 2,
+        "map": maps(experiment),
+        "share": len({0, 0.25, *experiment.unit_removal.shares}),
+        "draw": experiment.unit_removal.draws,
     }

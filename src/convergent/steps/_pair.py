@@ -52,6 +52,7 @@ def measure(
     b: Path,
     between: Path,
     output: Path,
+    kind: str = "measure",
 ) -> None:
     """Apply a measure to every layer of a pair.
 
@@ -63,6 +64,7 @@ def measure(
     title, references, settings : for the attributes of the store
     a, b, between : the stores of moments
     output : the store to write
+    kind : name of its contract
     """
     within_a, within_b = (store.read(path, "moments_within") for path in (a, b))
     pair = store.read(between, "moments_between")
@@ -83,4 +85,4 @@ def measure(
     attributes = store.stamp(
         title, step, settings, references=references, **{name: pair.attributes[name] for name in INHERITED}
     )
-    store.save(layers, output, "measure", attributes)
+    store.save(layers, output, kind, attributes)
