@@ -84,7 +84,9 @@ def test_accuracies__of_a_layer_given_back_are_those_of_the_network(batches: lis
 
     found = surgery.accuracies(network, network, LAYERS, altered, batches)
     expected = [
-        np.mean([float(a == b) for x, y, of in batches if of == fold for a, b in zip(network(x).argmax(1), y)])
+        np.mean(
+            [float(a == b) for x, y, of in batches if of == fold for a, b in zip(network(x).argmax(1), y, strict=True)]
+        )
         for fold in (0, 1)
     ]
     for layer in LAYERS:

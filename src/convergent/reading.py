@@ -160,7 +160,8 @@ SENTENCES = (
     ),
     Sentence(
         "unit_removal",
-        "Without the most shared quarter of the units of a layer the accuracy falls by {} more than without the rarest.",
+        "Without the most shared quarter of the units of a layer a network answers {} of the images less right than "
+        "without the rarest.",
         {"lost_shared_minus_rare": ".1%"},
         ("random_units", "variance"),
     ),

@@ -197,7 +197,7 @@ def _check_metadata(path: Path) -> None:
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:
-    """Chunks of one fold, or one map, and at most 1024 × 1024, in shards of at most about 64 MB; crc32c on everything."""
+    """Chunks of one fold or map and at most 1024 × 1024, in shards of at most about 64 MB; crc32c on everything."""
     checksum = {"compressors": (Crc32cCodec(),), "chunk_key_encoding": schema.CHUNK_KEYS}
     if variable.ndim == 0:
         return checksum

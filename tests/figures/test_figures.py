@@ -74,8 +74,7 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
     pooled = [
         {name: side[name].mean(["y", "x"]) if name == "conv" else side[name] for name in LAYERS} for side in (a, b)
     ]
-    for measure, result in functional(np.random.default_rng(len(found)), pooled).items():
-        found[measure] = result
+    found |= functional(np.random.default_rng(0), pooled)
     return {measure: Store(layers, names) for measure, layers in found.items()} | {
         "cross_layer": Store({"/": cross_layer(*pooled)}, names)
     }

@@ -7,6 +7,7 @@ import xarray as xr
 from convergent.errors import InputError
 from convergent.measures.ensemble import ensemble
 
+
 def answers(logits: np.ndarray, label: np.ndarray, folds: int = 2) -> xr.Dataset:
     images = len(label)
     return xr.Dataset(
@@ -24,8 +25,7 @@ def value(result: xr.Dataset, statistic: str, variable: str = "summary") -> floa
     return float(result[variable].sel(statistic=statistic).squeeze())
 
 
-# Class 0 is right. A is right on images 0, 1 and 3, B on 0, 2 and 3. Probabilities: on 1 A is surer than B is wrong; on 2
-# both are as sure, of the other; on 3 both are right.
+# Class 0 is right. A is right on images 0, 1 and 3, B on 0, 2 and 3; where they differ A is the surer.
 A = np.log([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.6, 0.4]])
 B = np.log([[0.7, 0.3], [0.4, 0.6], [0.6, 0.4], [0.9, 0.1]])
 

@@ -55,9 +55,7 @@ def test_maps__of_few_units_are_the_lasso(pair: Pair, sides: tuple[np.ndarray, n
 
 
 @pytest.mark.parametrize("half", [0, 1])
-def test_maps__of_one_unit_are_regressions_on_it(
-    pair: Pair, sides: tuple[np.ndarray, np.ndarray], half: int
-) -> None:
+def test_maps__of_one_unit_are_regressions_on_it(pair: Pair, sides: tuple[np.ndarray, np.ndarray], half: int) -> None:
     x, y = sides
     found, fitted = maps(pair(x, y), alphas=[0.1]), HALVES[half]
     for i in range(4):

@@ -45,8 +45,8 @@ def stores(project: Project) -> dict[str, tuple[str, Path]]:
 
 def test_run__leaves_complete_stores_that_explain_themselves(finished: Project) -> None:
     found = stores(finished)
-    # The probe; activations, pooled, moments, edges, RDMs, predictions and statistics of 6 snapshots; moments, maps and 13
-    # measures of 6 pairs; moments and maps of each network of 3 pairs untrained beside the other.
+    # The probe; activations, pooled, moments, edges, RDMs, predictions and statistics of 6 snapshots; moments, maps and
+    # 13 measures of 6 pairs; moments and maps of each network of 3 pairs untrained beside the other.
     assert len(found) == 1 + 7 * 6 + 6 * (2 + 13) + 2 * 6
     for name, (kind, path) in found.items():
         opened = store.read(path, kind)

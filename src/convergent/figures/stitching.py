@@ -51,9 +51,7 @@ def _maps(axis: Axes, opened: Sequence[Store], layer: str, suffix: str, colour: 
     accuracy, error = np.array(found).T
     look: dict[str, Any] = {"color": colour, "linewidth": 0.9, "markersize": 4, "elinewidth": 0.8}
     path = np.flatnonzero(~np.isnan(opened[0].layers[layer]["alpha"].values) & (np.array(weights) >= FEWEST))
-    axis.errorbar(
-        np.array(weights)[path], accuracy[path], error[path], marker=".", label=f"{prefix}LASSO", **look
-    )
+    axis.errorbar(np.array(weights)[path], accuracy[path], error[path], marker=".", label=f"{prefix}LASSO", **look)
     for name, (label, marker) in SINGLE.items():
         i = int(np.flatnonzero(names == name)[0])
         look_of = look | {"linestyle": "none", "marker": marker, "markerfacecolor": "white"}

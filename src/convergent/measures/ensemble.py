@@ -41,9 +41,9 @@ def ensemble(
 
     Returns
     -------
-    the summary with the coordinate ``definition[statistic]``, accuracies and shares 0–1, the null
-    ``permuted_within_classes`` (mean over permutations), ``p_value[statistic]``, the share of permutations with at least
-    the value, and ``permuted_95th_percentile[statistic]``
+    the summary with the coordinate ``definition[statistic]``, accuracies and shares 0–1, and the null
+    ``permuted_within_classes`` (mean over permutations); ``p_value[statistic]``, the share of permutations with at
+    least the value, and ``permuted_95th_percentile[statistic]``
 
     Raises
     ------

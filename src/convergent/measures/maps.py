@@ -34,11 +34,12 @@ def maps(moments: xr.Dataset, *, alphas: Sequence[float]) -> xr.Dataset:
 
     Returns
     -------
-    for each direction d, ``ab``, which puts units of A in the place of units of B, and ``ba``: ``weight_{d}[half, map, receiver, sender]``
-    and ``intercept_{d}[half, map, receiver]``, in units of activation; ``n_weights_{d}[half, map]``, the mean number
-    of weights that are not zero over the live units of the receiver. ``map`` is ``mean``, ``identity``,
-    ``one_to_one``, ``lasso_{α}`` or ``least_squares``, with the coordinate ``alpha[map]`` (NaN: none); ``half`` is the
-    half that was fitted, ``half_of[fold]`` that which a fold is in. Dead units of the receiver keep their mean
+    for each direction d, ``ab``, which puts units of A in the place of units of B, and ``ba``:
+    ``weight_{d}[half, map, receiver, sender]`` and ``intercept_{d}[half, map, receiver]``, in units of activation;
+    ``n_weights_{d}[half, map]``, the mean number of weights that are not zero over the live units of the receiver.
+    ``map`` is ``mean``, ``identity``, ``one_to_one``, ``lasso_{α}`` or ``least_squares``, with the coordinate
+    ``alpha[map]`` (NaN: none); ``half`` is the half that was fitted, ``half_of[fold]`` that which a fold is in. Dead
+    units of the receiver keep their mean
 
     Raises
     ------
@@ -49,7 +50,7 @@ def maps(moments: xr.Dataset, *, alphas: Sequence[float]) -> xr.Dataset:
     if count < 2:
         raise InputError(f"{count} fold; maps are fitted on half of them, at least 2 are needed")
     half_of = (np.arange(count) >= count // 2).astype(np.int8)
-    halves = [folds.together(folds.fold(moments, i) for i in np.flatnonzero(half_of == half)) for half in (0, 1)]
+    halves = [folds.together(folds.fold(moments, int(i)) for i in np.flatnonzero(half_of == half)) for half in (0, 1)]
     grid = np.array(sorted(alphas, reverse=True))
     result = xr.Dataset(coords={"half_of": ("fold", half_of, {"long_name": "half that the fold is in"})})
     for direction in DIRECTIONS:

@@ -92,7 +92,7 @@ def _of_maps(scores: xr.Dataset) -> Array:
             one["accuracy"].sel(map=name).values for name in ("identity", "one_to_one", "least_squares")
         )
         found.append(np.stack([identity, one_to_one, lasso, dense]))
-    return np.mean(found, axis=0)
+    return np.asarray(np.mean(found, axis=0))
 
 
 def _kept(scores: xr.Dataset) -> float:

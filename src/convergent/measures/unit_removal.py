@@ -88,7 +88,7 @@ def unit_removal(accuracy: xr.DataArray, r: Sequence[Array], variance: Sequence[
     at_random = float((random[:, :, 0] - random[:, :, _reported(accuracy)]).mean())
     intact = named[:, 0, 0].mean(axis=0)
     value, error = by_fold.mean(np.stack([intact, *lost, lost[1] - lost[0]]))
-    rare, shared, low, high = value[1 : 1 + len(ORDERS)]
+    low, high = value[3:5]
     undefined = np.nan
     nulls = {
         "random_units": [undefined, *[at_random] * len(ORDERS), 0.0, undefined],

@@ -69,10 +69,7 @@ def made(experiment: Experiment, recipe: Recipe) -> dict[str, int]:
     """Stores of each rule that makes one of a snapshot or a pair, for a network of a recipe."""
     stages = {comparison.stage for comparison in experiment.comparisons}
     read = [rule for rule, readers in READ_BY.items() if readers & set(experiment.measures)]
-    found = {
-        rule: len(stages) * _each(rule, experiment)
-        for rule in ("record", *read, *experiment.measures)
-    }
+    found = {rule: len(stages) * _each(rule, experiment) for rule in ("record", *read, *experiment.measures)}
     controlled = [stage for stage in stages if has_control(recipe, stage)] if "stitching" in experiment.measures else []
     if controlled:
         # Each network of a pair untrained beside the other as it is.

@@ -1,10 +1,10 @@
-"""What the steps that run trained networks share: the images of the probe, the network of a snapshot, a pair of them."""
+"""What the steps that run trained networks share: the images of the probe, the network of a snapshot, pairs."""
 
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +54,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Network:
-    """The network of a snapshot on the device, and what its store says of it."""
+    """The network of a snapshot on the device, the folder of its training, and what a store says of it."""
 
     module: nn.Module
+    training: Path
     attributes: dict[str, Any]
-
-    def as_store(self) -> store.Store:
-        """As far as `_sides` goes."""
-        return store.Store({}, self.attributes)
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Pair:
 
     Attributes
     ----------
-    recipe, training_a, training_b : where they come from
+    recipe : of both
     a, b : the networks
     chosen : the images of the probe
     layers : to work on, in order
@@ -79,20 +76,18 @@ class Pair:
     """
 
     recipe: Recipe
-    training_a: Path
-    training_b: Path
     a: Network
     b: Network
     chosen: Shown
     layers: list[str]
     relu: set[str]
     batch: int
-    attributes: dict[str, Any] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a store made of both says of them."""
         shared = {"probe_fingerprint": self.chosen.attributes["probe_fingerprint"], "data": self.recipe.data}
-        sides = (store.Store({}, side.attributes | shared) for side in (self.a, self.b))
-        object.__setattr__(self, "attributes", _sides.attributes(*sides))
+        return _sides.attributes(*(store.Store({}, side.attributes | shared) for side in (self.a, self.b)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +130,13 @@ def pair(
     chosen = shown(probe, recipe, data_root)
     a, b = (network(recipe, chosen.images, training, stage) for training in (training_a, training_b))
     names = graph["relu"] if layers == "all" else layers
-    return Pair(recipe, training_a, training_b, a, b, chosen, list(names), set(graph["relu"]), batch)
+    return Pair(recipe, a, b, chosen, list(names), set(graph["relu"]), batch)
+
+
+def check(path: Path, opened: store.Store, sides: Mapping[str, Network]) -> None:
+    """Refuse a store of a pair that is not of these networks, by side."""
+    networks_of = ((side, one.training, store.Store({}, one.attributes)) for side, one in sides.items())
+    _sides.check(path, opened.attributes, networks_of)
 
 
 def shown(probe: Path, recipe: Recipe, data_root: Path | None) -> Shown:
@@ -185,4 +186,4 @@ def network(recipe: Recipe, images: data.Images, training: Path, stage: str) -> 
         "checkpoint_digest": trained["checkpoints"][stage],
         **({"held_out_accuracy": trained["held_out_accuracy"]} if stage == "final" else {}),
     }
-    return Network(made, attributes)
+    return Network(made, training, attributes)

@@ -21,6 +21,5 @@ def run(*, settings: Stitching, **stores: Path) -> None:
         title="Affine maps between the units of A and B",
         references="Li et al. 2016, arXiv 1511.07543",
         settings=asdict(settings),
-        kind="maps",
         **stores,
     )

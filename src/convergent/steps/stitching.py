@@ -12,7 +12,7 @@ import xarray as xr
 from convergent import store, surgery
 from convergent.errors import InputError
 from convergent.measures.stitching import stitching
-from convergent.steps import _sides, _trained
+from convergent.steps import _trained
 
 NAMES = {"ab": "a_to_b", "ba": "b_to_a"}
 
@@ -34,18 +34,14 @@ def run(*, maps: Path, untrained: list[Path], output: Path, **options: Any) -> N
     scores = _directions([_scores(pair, pair.a, pair.b, maps, "ab"), _scores(pair, pair.b, pair.a, maps, "ba")])
     null: dict[str, xr.Dataset] = {}
     if untrained:
-        before = [
-            _trained.network(pair.recipe, pair.chosen.images, training, "init")
-            for training in (pair.training_a, pair.training_b)
-        ]
+        before = [_trained.network(pair.recipe, pair.chosen.images, side.training, "init") for side in (pair.a, pair.b)]
         sides = zip(before, (pair.b, pair.a), untrained, strict=True)
         null = _directions([_scores(pair, sender, receiver, path, "ab") for sender, receiver, path in sides])
     labels = pair.chosen.dataset["label"].values
     guessed = float(np.bincount(labels).max() / len(labels))
     layers = {
         layer: stitching(of_layer, guessed, null.get(layer)).assign_attrs(
-            of_layer.attrs
-            | {"n": len(labels), "bypassed": int(surgery.bypassed(surgery.after(pair.b.module, layer)))}
+            of_layer.attrs | {"n": len(labels), "bypassed": int(surgery.bypassed(surgery.after(pair.b.module, layer)))}
         )
         for layer, of_layer in scores.items()
     }
@@ -65,7 +61,7 @@ def _scores(
 ) -> dict[str, xr.Dataset]:
     """Accuracy of one direction by layer: stitched [map, fold], intact [fold]; and the numbers of weights [map]."""
     fitted = store.read(path, "maps")
-    _sides.check(path, fitted.attributes, [(direction[0], path, sender), (direction[1], path, receiver)])
+    _trained.check(path, fitted, {direction[0]: sender, direction[1]: receiver})
     if missing := [layer for layer in pair.layers if layer not in fitted.layers]:
         raise InputError(f"{path}: holds no maps of {', '.join(missing)}; make it anew")
     held = {layer: fitted.layers[layer] for layer in pair.layers}

@@ -31,7 +31,7 @@ def run(*, a: Path, b: Path, matching: Path, settings: UnitRemoval, output: Path
     matched = store.read(matching, "measure")
     within = {side: store.read(path, "moments_within") for side, path in (("a", a), ("b", b))}
     _sides.check(matching, matched.attributes, [("a", a, within["a"]), ("b", b, within["b"])])
-    _sides.check(matching, matched.attributes, [("a", pair.training_a, pair.a), ("b", pair.training_b, pair.b)])
+    _trained.check(matching, matched, {"a": pair.a, "b": pair.b})
     if missing := [layer for layer in pair.layers if layer not in matched.layers]:
         raise InputError(f"{matching}: holds no matching of {', '.join(missing)}; make it anew")
     generators = {layer: _sides.generator(pair.attributes, layer) for layer in pair.layers}
@@ -67,9 +67,7 @@ def _scores(
     pair: _trained.Pair, network: _trained.Network, chosen: dict[str, np.ndarray], means: dict[str, Array]
 ) -> dict[str, Array]:
     """Accuracy by layer, [order, share, fold], each set of units once."""
-    once = {
-        layer: np.unique(of.reshape(-1, of.shape[-1]), axis=0, return_inverse=True) for layer, of in chosen.items()
-    }
+    once = {layer: np.unique(of.reshape(-1, of.shape[-1]), axis=0, return_inverse=True) for layer, of in chosen.items()}
     sets = {layer: torch.from_numpy(of).to(_trained.DEVICE) for layer, (of, _) in once.items()}
     at = {layer: torch.from_numpy(of.astype(np.float32)).to(_trained.DEVICE) for layer, of in means.items()}
 
