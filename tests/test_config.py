@@ -120,6 +120,7 @@ EXPERIMENT_FAULTS = [
     ("clustering.variant", "li2015", "configuration: clustering.variant: 'li2015' … did you mean li2016?"),
     ("similarity.svcca_variance", 1.5, "configuration: similarity.svcca_variance: 1.5"),
     ("measures", ["clustering"], "configuration: measures: clustering reads sparse_prediction; add it to the list"),
+    ("measures", ["unit_removal"], "configuration: measures: unit_removal reads matching; add it to the list"),
     ("layers", "relu", "configuration: layers: 'relu' … all"),
     ("layers", ["conv1"], "configuration: layers: ['conv1'] … all"),
     ("layers", {"digits_cnn": "conv1"}, "configuration: layers.digits_cnn: 'conv1' is no list"),
@@ -320,6 +321,7 @@ def test_load__accepts_a_folder_of_images(
         ("probe.images", 20),
         ("clustering.threshold", 0),
         ("measures", ["sparse_prediction", "clustering"]),
+        ("measures", ["matching", "stitching", "unit_removal", "ensemble"]),
     ],
 )
 def test_load__accepts(root: Path, path: str, value: object) -> None:

@@ -26,7 +26,8 @@ PASS = {"store", "folds", "blocks", "engine"}
 SUBSPACES = {"compiled"} | {
     f"measures.{name}" for name in ("subspace_match", "minimal_matches", "nets", "peeling", "removal")
 }
-TRAINED = {"data", "networks", "store", "folds", "steps._trained", "steps._sides"}
+TRAINED = {"data", "networks", "store", "steps._trained"}
+ALTERED = TRAINED | {"surgery", "folds", "measures.by_fold", "measures.summary", "steps._trained_pair", "steps._sides"}
 IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
@@ -58,11 +59,11 @@ IMPORTED = {
     "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka", "steps._sides"}
     | {"measures.rows"},
     "rsa": {"store", "folds", "measures.summary", "measures.rsa", "steps._sides"},
-    "maps": PAIR
+    "maps": (PAIR - {"measures.summary"})
     | {"measures.maps", "measures.held_out", "measures.lasso", "measures.least_squares", "measures.proximal_gradient"}
     | {"measures.assignment"},
-    "stitching": TRAINED | {"surgery", "measures.stitching", "measures.by_fold", "measures.summary"},
-    "unit_removal": TRAINED | {"surgery", "measures.unit_removal", "measures.by_fold", "measures.summary"},
+    "stitching": ALTERED | {"measures.stitching"},
+    "unit_removal": ALTERED | {"measures.unit_removal"},
     "predictions": TRAINED | {"surgery"},
     "ensemble": {"store", "folds", "measures.summary", "measures.ensemble", "steps._sides"},
     "summary": {"folds", "reading", "tables", "store"},

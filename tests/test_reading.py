@@ -185,3 +185,34 @@ def test_write__tells_clusters() -> None:
         "Of the spectral clusters, 90% (``conv1``) hold units of both networks. "
         f"Against permuted labels, this is larger in ``conv1`` (+0.65 ± {ERROR:.2f})."
     ) in text
+
+
+def test_write__tells_what_similarity_is_worth() -> None:
+    text = written(
+        {
+            "stitching": {
+                "conv1": {
+                    "accuracy_one_to_one": 0.6 + SPREAD,
+                    "accuracy_lasso_few": 0.7 + SPREAD,
+                    "accuracy_least_squares": [0.8] * 3,
+                    "accuracy_intact": [0.9] * 3,
+                }
+            },
+            "unit_removal": {"conv1": {"lost_shared_minus_rare": 0.3 + SPREAD}},
+            "ensemble": {tables.WHOLE: {"gain": [0.012] * 3, "error_correlation": [0.4] * 3}},
+        },
+        untrained_sender=0.1,
+        variance=0.3,
+        permuted_within_classes=0.2,
+    )
+    assert (
+        "- With a layer of the other network matched one to one, a network answers 60% (``conv1``) right, with all "
+        "units of it mapped by least squares 80% (``conv1``), by itself 90% (``conv1``). Against the other network "
+        f"untrained, the first is larger in ``conv1`` (+0.50 ± {ERROR:.2f})."
+    ) in text
+    assert "by the LASSO, it answers 70% (``conv1``) right. Against the other network untrained, this is larger" in text
+    assert (
+        "Without the most shared quarter of the units of a layer a network answers 30.0% (``conv1``) of the images "
+        "less right than without the rarest. Against units removed by their variance, this is not told apart in"
+    ) in text
+    assert "gains 1.2% of the images over the mean accuracy of both; their errors correlate by 0.40." in text

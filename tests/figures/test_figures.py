@@ -74,7 +74,7 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
     pooled = [
         {name: side[name].mean(["y", "x"]) if name == "conv" else side[name] for name in LAYERS} for side in (a, b)
     ]
-    found |= functional(np.random.default_rng(0), pooled)
+    found |= functional(np.random.default_rng([*"".join(names.values()).encode()]), pooled)
     return {measure: Store(layers, names) for measure, layers in found.items()} | {
         "cross_layer": Store({"/": cross_layer(*pooled)}, names)
     }
@@ -206,3 +206,31 @@ def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores
     r = trained["matching"][0].layers["conv"]["r_one_to_one_a"].values
     np.testing.assert_allclose(np.diag(matched), np.sort(r)[::-1])
     assert folds.RESOLUTION < np.abs(matched).max() <= 1
+
+
+def test_stitching__shows_an_untrained_sender_where_there_is_one(trained: Stores) -> None:
+    found = [
+        Store(
+            {
+                name: layer.assign(accuracy_untrained=layer["accuracy"] / 2, n_weights_untrained=layer["n_weights"])
+                for name, layer in store.layers.items()
+            },
+            store.attributes,
+        )
+        for store in trained["stitching"]
+    ]
+    figure = importlib.import_module("convergent.figures.stitching").draw({"stitching": found}, {})
+    assert "untrained sender, one to one" in texts(figure)
+
+
+def test_ensemble__tells_the_correlation_over_pairs(trained: Stores, saved: Callable[[Figure], int]) -> None:
+    """The last layer of the others is dead."""
+    live = [
+        Store({name: layer for name, layer in store.layers.items() if name != "dead"}, store.attributes)
+        for store in trained["matching"]
+    ]
+    figure = importlib.import_module("convergent.figures.ensemble").draw(trained | {"matching": live}, {})
+    alike = [float(s.layers["fc"]["summary"].sel(statistic="mean_r_one_to_one")) for s in live]
+    gain = [float(s.layers["/"]["summary"].sel(statistic="gain")) for s in trained["ensemble"]]
+    assert saved(figure) > 10_000
+    assert f"r = {-np.corrcoef(alike, gain)[0, 1]:.2f}, no error from so few seeds" in texts(figure)

@@ -218,11 +218,9 @@ def test_stitching__refuses_maps_of_another_pair(made: Path, tmp_path: Path) -> 
             output=tmp_path / "stitching.zarr",
             **of_pair(made, 0, 1),
         )
-    with pytest.raises(InputError, match="holds no maps of conv1.linear"):
-        options = of_pair(made, 0, 2) | {"layers": ["conv1.linear"]}
-        stitching.run(
-            maps=mapped(made, "net-s0-final", "net-s2-final"), untrained=[], output=tmp_path / "s.zarr", **options
-        )
+    options = of_pair(made, 0, 2) | {"layers": ["conv1.linear"], "maps": mapped(made, "net-s0-final", "net-s2-final")}
+    with pytest.raises(InputError, match=r"holds no maps of conv1\.linear"):
+        stitching.run(untrained=[], output=tmp_path / "stitching.zarr", **options)
 
 
 def test_unit_removal__loses_what_a_network_without_these_units_loses(made: Path, tmp_path: Path) -> None:
@@ -259,7 +257,7 @@ def test_unit_removal__loses_what_a_network_without_these_units_loses(made: Path
     for layer in found.layers.values():
         np.testing.assert_allclose(layer["accuracy"].sel(side="a", share=0), accuracy_of(made, 0))
         assert (layer["accuracy_random"].sel(share=1) < 0.3).all()
-    with pytest.raises(InputError, match="compares snapshot net-s2-final, but .*net-s1 holds net-s1-final"):
+    with pytest.raises(InputError, match=r"compares snapshot net-s2-final, but .*net-s1 holds net-s1-final"):
         unit_removal.run(settings=removal, matching=matched, output=output, **sides, **of_pair(made, 0, 1))
 
 

@@ -84,9 +84,9 @@ MODULES: dict[str, set[str]] = {
     "engine": PASSES | SPARSE | {"rdm", "edges"},
     "folds": PASSES
     | {"rdm", "edges", "cross_layer", "rsa", "ensemble", "maps", "summary"}
+    | {"stitching", "unit_removal"}
     | OF_MOMENTS
-    | OVER_SEEDS
-    | TRAINED,
+    | OVER_SEEDS,
     "moments": PASSES - {"statistics"},
     "tiles": PASSES - {"statistics"},
     "device": PASSES - {"statistics"},
@@ -105,7 +105,7 @@ MODULES: dict[str, set[str]] = {
     "joint_histograms": {"mutual_information"},
     "samples": {"subspace_match_sampled"},
     "rdms": {"rdm"},
-    "measures/summary": {"statistics", "maps"} | PAIR_MEASURES,
+    "measures/summary": {"statistics"} | PAIR_MEASURES,
     **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES - {"matching"})]},
     "measures/matching": {"matching", "similarity"},
     "measures/assignment": {"matching", "mutual_information", "similarity", "maps"},
@@ -127,8 +127,9 @@ MODULES: dict[str, set[str]] = {
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
     "steps/_pair": OF_MOMENTS | {"maps"},
     "steps/_trained": TRAINED,
+    "steps/_trained_pair": {"stitching", "unit_removal"},
     "steps/_snapshot": {"within", "statistics", "edges", "rdm"},
-    "steps/_sides": {"between", "maps"} | PAIR_MEASURES | TRAINED,
+    "steps/_sides": {"between", "maps"} | PAIR_MEASURES,
     "steps/figure": FIGURES,
     # None changes a result by itself; a new layout of the stores raises store.FORMAT.
     **{

@@ -12,13 +12,13 @@ import xarray as xr
 from convergent import store, surgery
 from convergent.errors import InputError
 from convergent.measures.stitching import stitching
-from convergent.steps import _trained
+from convergent.steps import _trained, _trained_pair
 
 NAMES = {"ab": "a_to_b", "ba": "b_to_a"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _trained.add_arguments_of_pair(parser)
+    _trained_pair.add_arguments(parser)
     parser.add_argument("--maps", required=True, type=Path, help="store of the step maps of the pair")
     parser.add_argument(
         "--untrained",
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, maps: Path, untrained: list[Path], output: Path, **options: Any) -> None:
-    pair = _trained.pair(**options)
+    pair = _trained_pair.load(**options)
     scores = _directions([_scores(pair, pair.a, pair.b, maps, "ab"), _scores(pair, pair.b, pair.a, maps, "ba")])
     null: dict[str, xr.Dataset] = {}
     if untrained:
@@ -57,11 +57,11 @@ def run(*, maps: Path, untrained: list[Path], output: Path, **options: Any) -> N
 
 
 def _scores(
-    pair: _trained.Pair, sender: _trained.Network, receiver: _trained.Network, path: Path, direction: str
+    pair: _trained_pair.Pair, sender: _trained.Network, receiver: _trained.Network, path: Path, direction: str
 ) -> dict[str, xr.Dataset]:
     """Accuracy of one direction by layer: stitched [map, fold], intact [fold]; and the numbers of weights [map]."""
     fitted = store.read(path, "maps")
-    _trained.check(path, fitted, {direction[0]: sender, direction[1]: receiver})
+    _trained_pair.check(path, fitted, {direction[0]: sender, direction[1]: receiver})
     if missing := [layer for layer in pair.layers if layer not in fitted.layers]:
         raise InputError(f"{path}: holds no maps of {', '.join(missing)}; make it anew")
     held = {layer: fitted.layers[layer] for layer in pair.layers}

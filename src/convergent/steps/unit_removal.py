@@ -15,11 +15,11 @@ from convergent.config import UnitRemoval, add_settings
 from convergent.errors import InputError
 from convergent.folds import Array
 from convergent.measures.unit_removal import masks, shares_of, unit_removal, units
-from convergent.steps import _sides, _trained
+from convergent.steps import _sides, _trained, _trained_pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _trained.add_arguments_of_pair(parser)
+    _trained_pair.add_arguments(parser)
     for side in "ab":
         parser.add_argument(f"--{side}", required=True, type=Path, help=f"moments within {side.upper()}")
     parser.add_argument("--matching", required=True, type=Path, help="store of matching of the pair")
@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, a: Path, b: Path, matching: Path, settings: UnitRemoval, output: Path, **options: Any) -> None:
-    pair = _trained.pair(**options)
+    pair = _trained_pair.load(**options)
     matched = store.read(matching, "measure")
     within = {side: store.read(path, "moments_within") for side, path in (("a", a), ("b", b))}
     _sides.check(matching, matched.attributes, [("a", a, within["a"]), ("b", b, within["b"])])
-    _trained.check(matching, matched, {"a": pair.a, "b": pair.b})
+    _trained_pair.check(matching, matched, {"a": pair.a, "b": pair.b})
     if missing := [layer for layer in pair.layers if layer not in matched.layers]:
         raise InputError(f"{matching}: holds no matching of {', '.join(missing)}; make it anew")
     generators = {layer: _sides.generator(pair.attributes, layer) for layer in pair.layers}
@@ -64,7 +64,7 @@ def run(*, a: Path, b: Path, matching: Path, settings: UnitRemoval, output: Path
 
 
 def _scores(
-    pair: _trained.Pair, network: _trained.Network, chosen: dict[str, np.ndarray], means: dict[str, Array]
+    pair: _trained_pair.Pair, network: _trained.Network, chosen: dict[str, np.ndarray], means: dict[str, Array]
 ) -> dict[str, Array]:
     """Accuracy by layer, [order, share, fold], each set of units once."""
     once = {layer: np.unique(of.reshape(-1, of.shape[-1]), axis=0, return_inverse=True) for layer, of in chosen.items()}
