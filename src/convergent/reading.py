@@ -4,6 +4,7 @@ A difference counts where it lies beyond the 95 % interval of Student's t over s
 comparison that only serves as the null of another is not read by itself.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from convergent import tables
 
 TITLE = "Do independently trained networks learn the same representations?"
 UNTESTED = "untested, for want of a standard error over at least three seeds, in"
+UNTOLD = ", untested, for want of four seeds"
 NO_SPREAD = "the same in every pair, so untested, in"
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
@@ -208,6 +210,24 @@ def _sentences(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
                 this = "this" if len(means) == 1 else "the first"
                 said.append(f"Against {NULLS[kind]}, {this} is {_verdict(excess)}.")
         yield " ".join(said)
+    yield from _gain_by_dissimilarity(table, name, network)
+
+
+def _gain_by_dissimilarity(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
+    """Whether pairs whose last layers are less alike gain more by their mean answer."""
+    alike = tables.by_pair(table, name, network, "matching", "mean_r_one_to_one")
+    gain = tables.by_pair(table, name, network, "ensemble", "gain").get(tables.WHOLE)
+    if gain is None or not alike:
+        return
+    last = list(alike)[-1]
+    pairs = list(gain.index)
+    r, error = tables.correlation_over_seeds(pairs, 1 - alike[last][pairs].to_numpy(), gain.to_numpy())
+    if r != r:
+        return
+    seeds = len({seed for pair in pairs for seed in re.findall(r"-s(\d+)-", pair)})
+    bound = stdtrit(seeds - 1, 0.975) * error
+    told = f" ± {error:.2f}, {'not told apart from' if abs(r) <= bound else 'beyond'} 0" if error == error else UNTOLD
+    yield f"Over the pairs, this gain and 1 − the mean r one to one in ``{last}`` correlate by {r:.2f}{told}."
 
 
 def _range(means: Mapping[str, float], form: str) -> str:

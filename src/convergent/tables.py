@@ -140,6 +140,13 @@ def means(table: pd.DataFrame, comparison: str, network: str, measure: str, stat
     return {str(layer): float(group["value"].iloc[0]) for layer, group in chosen.groupby("layer", sort=False)}
 
 
+def by_pair(table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str) -> dict[str, pd.Series]:
+    """One statistic of every pair, by layer in order of depth."""
+    chosen = _rows_of(table, comparison, measure, statistic)
+    chosen = chosen[chosen["pair"].str.startswith(f"{network}-s")].drop_duplicates(["pair", "layer"])
+    return {str(layer): group.set_index("pair")["value"] for layer, group in chosen.groupby("layer", sort=False)}
+
+
 def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> pd.DataFrame:
     where = (table["comparison"] == comparison) & (table["measure"] == measure) & (table["statistic"] == statistic)
     return table[where]

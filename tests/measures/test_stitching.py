@@ -49,7 +49,8 @@ def test_stitching__summarises_by_hand(scores: xr.Dataset) -> None:
     assert np.isnan(value(result, "n_weights_kept", "summary_standard_error"))
     assert value(result, "accuracy_one_to_one", "summary_null", null_kind="mean_activation") == pytest.approx(0.1)
     assert value(result, "accuracy_one_to_one", "summary_null", null_kind="most_frequent_class") == 0.125
-    assert "untrained_sender" not in result["null_kind"]
+    assert result["summary_null"].sel(null_kind="untrained_sender").isnull().all()
+    assert result["accuracy_untrained"].isnull().all()
     np.testing.assert_allclose(result["accuracy"], [ACCURACY, ACCURACY - 0.1])
     np.testing.assert_allclose(result["accuracy_of_fold"], scores["accuracy"])
     np.testing.assert_allclose(result["accuracy_intact"], [0.95, 0.85])

@@ -31,12 +31,11 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         label=f"pairs at {style.stage(opened[0])}",
     )
     correlation, uncertainty = tables.correlation_over_seeds(style.pairs(opened), dissimilarity, gain)
-    known = (
-        f"r = {correlation:.2f} ± {uncertainty:.2f} over seeds"
-        if uncertainty == uncertainty
-        else (f"r = {correlation:.2f}, no error from so few seeds" if correlation == correlation else "r undefined")
-    )
-    axis.set_title(known)
+    if uncertainty == uncertainty:
+        told = f"r = {correlation:.2f} ± {uncertainty:.2f}"
+    else:
+        told = f"r = {correlation:.2f}, no error from so few seeds" if correlation == correlation else "r undefined"
+    axis.set_title(f"over pairs, {told}")
     axis.set(xlabel=f"1 − mean r one to one, {layer}", ylabel="accuracy gained by averaging")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
     return figure

@@ -13,10 +13,11 @@ from convergent.figures import style
 from convergent.store import Store
 
 SINGLE = {
-    "identity": ("same unit", "X"),
     "one_to_one": ("one to one", "o"),
+    "identity": ("same unit", "X"),
     "least_squares": ("all units, least squares", "s"),
 }
+PATH, UNTRAINED = "LASSO", "untrained sender, "
 FEWEST = 0.1  # weights a unit; of fewer the accuracy is that of the means
 
 
@@ -26,8 +27,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     layers = list(opened[0].layers)
     figure, axes = style.panels(layers, sharey=True, height=2.9)
     for axis, layer in zip(axes[0], layers, strict=True):
-        if all("accuracy_untrained" in store.layers[layer] for store in opened):
-            _maps(axis, opened, layer, "_untrained", style.UNTRAINED, "untrained sender, ")
+        if not any(store.layers[layer]["accuracy_untrained"].isnull().all() for store in opened):
+            _maps(axis, opened, layer, "_untrained", style.UNTRAINED, UNTRAINED)
         _maps(axis, opened, layer, "", style.TRAINED, "")
         for value, dashes, name in (
             (_summary(opened, layer, "summary", {"statistic": "accuracy_intact"}), "--", "receiver by itself"),
@@ -39,8 +40,19 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         axis.xaxis.set_major_formatter(LogFormatter())
         axis.set(ylim=(0, 1.02), xlabel="weights of a unit")
     axes[0][0].set_ylabel(f"accuracy, stitched at {style.stage(opened[0])}")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
+    _legend(figure, axes[0][0])
     return figure
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    """A column for each sender, and one for what is drawn across."""
+    found = {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    of_maps = [
+        f"{sender}{name}" for sender in ("", UNTRAINED) for name in (PATH, *(name for name, _ in SINGLE.values()))
+    ]
+    labels = [*(label for label in of_maps if label in found), *(label for label in found if label not in of_maps)]
+    handles = [found[label] for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7)
 
 
 def _maps(axis: Axes, opened: Sequence[Store], layer: str, suffix: str, colour: str, prefix: str) -> None:
@@ -51,7 +63,7 @@ def _maps(axis: Axes, opened: Sequence[Store], layer: str, suffix: str, colour: 
     accuracy, error = np.array(found).T
     look: dict[str, Any] = {"color": colour, "linewidth": 0.9, "markersize": 4, "elinewidth": 0.8}
     path = np.flatnonzero(~np.isnan(opened[0].layers[layer]["alpha"].values) & (np.array(weights) >= FEWEST))
-    axis.errorbar(np.array(weights)[path], accuracy[path], error[path], marker=".", label=f"{prefix}LASSO", **look)
+    axis.errorbar(np.array(weights)[path], accuracy[path], error[path], marker=".", label=f"{prefix}{PATH}", **look)
     for name, (label, marker) in SINGLE.items():
         i = int(np.flatnonzero(names == name)[0])
         look_of = look | {"linestyle": "none", "marker": marker, "markerfacecolor": "white"}

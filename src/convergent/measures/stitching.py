@@ -30,45 +30,38 @@ def stitching(scores: xr.Dataset, guessed: float, untrained: xr.Dataset | None =
         receiver by itself, ``n_weights[direction, map]``, mean number of weights of a unit, with the coordinate
         ``alpha[map]``, from large to small
     guessed : share of the most frequent class
-    untrained : accuracies and numbers of weights where the sender is untrained
+    untrained : accuracies and numbers of weights where the sender is untrained; none: NaN
 
     Returns
     -------
     ``accuracy[direction, map]``, its ``accuracy_standard_error``, ``accuracy_of_fold[direction, map, fold]``,
-    ``accuracy_intact[direction]``, ``n_weights[direction, map]``; with an untrained sender ``accuracy_untrained`` and
+    ``accuracy_intact[direction]``, ``n_weights[direction, map]``, and of an untrained sender ``accuracy_untrained`` and
     ``n_weights_untrained[direction, map]``; and the summary, means of both directions: accuracies by map
     (``accuracy_lasso_few``: of the least penalty with at most 5 weights a unit) and ``n_weights_kept``, the weights of
     a unit at the largest penalty that keeps 9/10 of what the receiver gains over its means (NaN: none does), with
     the nulls ``mean_activation``, ``most_frequent_class`` and ``untrained_sender``
     """
     scores = scores.transpose("direction", "map", "fold")
-    intact = scores["intact"].mean("direction").values
-    value, error = by_fold.mean(np.concatenate([intact[None], _of_maps(scores)]))
+    before = scores * np.nan if untrained is None else untrained.transpose("direction", "map", "fold")
+    intact = scores["intact"].values
+    value, error = by_fold.mean(np.concatenate([intact.mean(axis=0)[None], _of_maps(scores)]))
     at_mean = float(scores["accuracy"].sel(map="mean").mean())
-    nulls = {"mean_activation": [at_mean] * len(value), "most_frequent_class": [guessed] * len(value)}
-    accuracy, standard_error = by_fold.mean(scores["accuracy"].values)
+    nulls = {
+        "mean_activation": [at_mean] * len(value),
+        "most_frequent_class": [guessed] * len(value),
+        "untrained_sender": [np.nan, *by_fold.mean(_of_maps(before))[0]],
+    }
+    of_fold, of_before = scores["accuracy"].values, before["accuracy"].values
+    accuracy, standard_error = by_fold.mean(of_fold)
     variables = {
         "accuracy": (OF_MAP, accuracy, "accuracy of the stitched network on the half that was not fitted"),
         "accuracy_standard_error": (OF_MAP, standard_error, "standard error of the accuracy over images"),
-        "accuracy_of_fold": ((*OF_MAP, "fold"), scores["accuracy"].values, "accuracy on one fold"),
-        "accuracy_intact": (OF_MAP[:1], scores["intact"].values.mean(axis=1), "accuracy of the receiver by itself"),
+        "accuracy_of_fold": ((*OF_MAP, "fold"), of_fold, "accuracy on one fold"),
+        "accuracy_intact": (OF_MAP[:1], intact.mean(axis=1), "accuracy of the receiver by itself"),
+        "accuracy_untrained": (OF_MAP, of_before.mean(axis=2), "accuracy where the sender is untrained"),
         "n_weights": (OF_MAP, scores["n_weights"].values, "mean number of weights of a unit that are not zero"),
+        "n_weights_untrained": (OF_MAP, before["n_weights"].values, "the same where the sender is untrained"),
     }
-    if untrained is not None:
-        untrained = untrained.transpose("direction", "map", "fold")
-        nulls["untrained_sender"] = [np.nan, *by_fold.mean(_of_maps(untrained))[0]]
-        variables |= {
-            "accuracy_untrained": (
-                OF_MAP,
-                untrained["accuracy"].values.mean(axis=2),
-                "accuracy of the stitched network whose sender is untrained",
-            ),
-            "n_weights_untrained": (
-                OF_MAP,
-                untrained["n_weights"].values,
-                "mean number of weights of a unit, of an untrained sender",
-            ),
-        }
     # A number of weights jumps, so it has no error; and under a null it is none that keeps anything.
     result = summary(
         STATISTICS,
@@ -83,8 +76,8 @@ def stitching(scores: xr.Dataset, guessed: float, untrained: xr.Dataset | None =
 def _of_maps(scores: xr.Dataset) -> Array:
     """The accuracies that are summarised, means of both directions, [statistic, fold]."""
     found = []
-    for _, of in scores[["accuracy", "n_weights"]].groupby("direction"):
-        one = of.squeeze("direction")
+    for i in range(scores.sizes["direction"]):
+        one = scores.isel(direction=i)
         path = one.isel(map=~np.isnan(one["alpha"].values))
         few = np.flatnonzero(path["n_weights"].values <= FEW)
         lasso = path["accuracy"].values[few[-1]] if few.size else np.full(one.sizes["fold"], np.nan)

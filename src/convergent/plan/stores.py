@@ -58,10 +58,10 @@ ARRAYS: dict[str, dict[str, str]] = {
     "similarity": {"unit": "f8", "permutation": "f8"},
     "cross_layer": {"layer layer": "f8 f8 f8 f8 f8", "layer": "i30 i30"},
     "rsa": {},
-    "predictions": {"image class": "f8", "image": "i8 i8", "image_id": "i1"},
+    "predictions": {"image class": "f4", "image": "i8 i8", "image_id": "i1", "class": "i8"},
     "maps": {"half map unit unit": "f4 f4", "half map unit": "f8 f8", "half map": "f8 f8 i80", "unit": "i8 i8"},
-    "stitching": {"map": "i60", "map fold": "i60"},
-    "unit_removal": {"share": "i100", "share fold": "i100", "draw share": "i16"},
+    "stitching": {"map": "i80 i100 i44", "map fold": "i16 i20", "fold": "i1"},
+    "unit_removal": {"share": "i64 i64 i8", "share fold": "i64", "draw share": "i16", "fold": "i20"},
     "ensemble": {},
 }
 # Bytes of metadata, labels and statistics, a layer.
@@ -84,11 +84,11 @@ FIXED = {
     "similarity": 23_300,
     "cross_layer": 30_800,
     "rsa": 31_400,
-    "predictions": 9_000,
-    "maps": 30_000,
+    "predictions": 9_540,
+    "maps": 29_668,
     "stitching": 30_000,
     "unit_removal": 30_000,
-    "ensemble": 30_000,
+    "ensemble": 20_168,
 }
 OF_ONE_GROUP = {"probe", "cross_layer", "predictions", "ensemble"}  # no group a layer
 
