@@ -31,7 +31,6 @@ NULLS = {
     "permuted_labels": "permuted labels",
     "chance": "the two networks made uncorrelated",
     "untrained_sender": "the other network untrained",
-    "mean_activation": "all units at their mean",
     "random_units": "units removed at random",
     "variance": "units removed by their variance",
     "permuted_within_classes": "B's images permuted within their classes",
@@ -152,13 +151,13 @@ SENTENCES = (
         "With a layer of the other network matched one to one, a network answers {} right, with all units of it mapped "
         "by least squares {}, by itself {}.",
         {"accuracy_one_to_one": ".0%", "accuracy_least_squares": ".0%", "accuracy_intact": ".0%"},
-        ("untrained_sender", "mean_activation"),
+        ("untrained_sender",),
     ),
     Sentence(
         "stitching",
         "With at most five units of the other network for each of its own, by the LASSO, it answers {} right.",
         {"accuracy_lasso_few": ".0%"},
-        ("untrained_sender", "mean_activation"),
+        ("untrained_sender",),
     ),
     Sentence(
         "unit_removal",
