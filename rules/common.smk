@@ -85,8 +85,36 @@ def image_size(wildcards):
     return "" if size is None else f"--image-size {size}"
 
 
+def stage_of(snapshot):
+    return snapshot.rpartition("-")[2]
+
+
 def layers(wildcards):
     return json.dumps(layers_of(wildcards.network))
+
+
+def layers_of_pair(wildcards):
+    return json.dumps(layers_of(network_of(wildcards.a)))
+
+
+def recipe_of_pair(wildcards):
+    return canonical(dataclasses.asdict(RECIPES[network_of(wildcards.a)]))
+
+
+def probe_of(wildcard):
+    """The probe of the network of a snapshot."""
+    return lambda wildcards: f"<results>/probe/{RECIPES[network_of(wildcards[wildcard])].data}.zarr"
+
+
+def training_of(wildcard):
+    """The folder of the training of a snapshot."""
+    return lambda wildcards: f"<training>/{wildcards[wildcard].rpartition('-')[0]}"
+
+
+def untrained_maps(wildcards):
+    """The maps to each network of a pair from the other one untrained, where that is another stage that is kept."""
+    controls = jobs.controls((wildcards.a, wildcards.b), RECIPES[network_of(wildcards.a)])
+    return [f"<results>/maps/{'--'.join(control)}.zarr" for control in controls]
 
 
 def comparisons():

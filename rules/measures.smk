@@ -338,3 +338,128 @@ rule rsa:
     shell:
         "python -m convergent rsa --a {input.a} --b {input.b} --permutations {params.permutations}"
         " --output {output} > {log} 2>&1"
+
+
+rule maps:
+    """Fit the maps that put the units of one network of a pair in the place of those of the other."""
+    input:
+        a="<results>/moments/{a}.zarr",
+        b="<results>/moments/{b}.zarr",
+        between="<results>/moments/{a}--{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/maps/{a}--{b}.zarr"),
+    log:
+        "<logs>/maps/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/maps/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("maps"),
+        runtime=minutes("maps"),
+    params:
+        settings=settings("stitching"),
+        code=code_digest("steps.maps"),
+    shell:
+        "python -m convergent maps --a {input.a} --b {input.b} --between {input.between}"
+        " --settings {params.settings:q} --output {output} > {log} 2>&1"
+
+
+rule stitching:
+    """Replace every layer of one network of a pair by that of the other, and count what is answered right."""
+    input:
+        training_a=training_of("a"),
+        training_b=training_of("b"),
+        probe=probe_of("a"),
+        maps="<results>/maps/{a}--{b}.zarr",
+        untrained=untrained_maps,
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/stitching/{a}--{b}.zarr"),
+    log:
+        "<logs>/stitching/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/stitching/{a}--{b}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("stitching"),
+        runtime=minutes("stitching"),
+        gpu=GPU,
+    params:
+        recipe=recipe_of_pair,
+        layers=layers_of_pair,
+        stage=lambda wildcards: stage_of(wildcards.a),
+        batch=EXPERIMENT.recording.batch,
+        code=code_digest("steps.stitching"),
+    shell:
+        "python -m convergent stitching --recipe {params.recipe:q} --inspected {input.inspected}"
+        " --layers {params.layers:q} --training-a {input.training_a} --training-b {input.training_b}"
+        " --stage {params.stage} --probe {input.probe} --maps {input.maps} --untrained {input.untrained}"
+        " --batch {params.batch} --threads {threads} --output {output} > {log} 2>&1"
+
+
+rule unit_removal:
+    """Remove units of both networks of a pair by how much they are shared, and count what is lost."""
+    input:
+        training_a=training_of("a"),
+        training_b=training_of("b"),
+        probe=probe_of("a"),
+        a="<results>/moments/{a}.zarr",
+        b="<results>/moments/{b}.zarr",
+        matching="<results>/measures/matching/{a}--{b}.zarr",
+        inspected=ancient(inspected_of("a")),
+    output:
+        directory("<results>/measures/unit_removal/{a}--{b}.zarr"),
+    log:
+        "<logs>/unit_removal/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/unit_removal/{a}--{b}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("unit_removal"),
+        runtime=minutes("unit_removal"),
+        gpu=GPU,
+    params:
+        recipe=recipe_of_pair,
+        layers=layers_of_pair,
+        stage=lambda wildcards: stage_of(wildcards.a),
+        settings=settings("unit_removal"),
+        batch=EXPERIMENT.recording.batch,
+        code=code_digest("steps.unit_removal"),
+    shell:
+        "python -m convergent unit_removal --recipe {params.recipe:q} --inspected {input.inspected}"
+        " --layers {params.layers:q} --training-a {input.training_a} --training-b {input.training_b}"
+        " --stage {params.stage} --probe {input.probe} --a {input.a} --b {input.b} --matching {input.matching}"
+        " --settings {params.settings:q} --batch {params.batch} --threads {threads} --output {output} > {log} 2>&1"
+
+
+rule ensemble:
+    """Average the answers of both networks of a pair."""
+    input:
+        a="<results>/predictions/{a}.zarr",
+        b="<results>/predictions/{b}.zarr",
+        inspected=ancient(inspected_of("a", "b")),
+    output:
+        directory("<results>/measures/ensemble/{a}--{b}.zarr"),
+    log:
+        "<logs>/ensemble/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/ensemble/{a}--{b}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("ensemble"),
+        runtime=minutes("ensemble"),
+    params:
+        settings=settings("ensemble"),
+        code=code_digest("steps.ensemble"),
+    shell:
+        "python -m convergent ensemble --a {input.a} --b {input.b} --settings {params.settings:q}"
+        " --output {output} > {log} 2>&1"

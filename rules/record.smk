@@ -51,3 +51,32 @@ rule record:
         " --inspected {input.inspected} --training {input.training} --stage {wildcards.stage}"
         " --layers {params.layers:q} --probe {input.probe} --threads {threads}"
         " --activations {output.activations} --pooled {output.pooled} > {log} 2>&1"
+
+
+rule predictions:
+    """Record what a snapshot answers to the probe."""
+    input:
+        training="<training>/{network}-s{seed}",
+        inspected="<networks>/{network}.json",
+        probe=lambda wildcards: f"<results>/probe/{RECIPES[wildcards.network].data}.zarr",
+    output:
+        directory("<results>/predictions/{network}-s{seed}-{stage}.zarr"),
+    log:
+        "<logs>/predictions/{network}-s{seed}-{stage}.log",
+    benchmark:
+        "<benchmarks>/predictions/{network}-s{seed}-{stage}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("predictions"),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+        gpu=GPU,
+    params:
+        recipe=recipe,
+        batch=EXPERIMENT.recording.batch,
+        code=code_digest("steps.predictions"),
+    shell:
+        "python -m convergent predictions --recipe {params.recipe:q} --training {input.training}"
+        " --stage {wildcards.stage} --probe {input.probe} --batch {params.batch} --threads {threads}"
+        " --output {output} > {log} 2>&1"

@@ -129,6 +129,7 @@ EXPERIMENT_FAULTS = [
     ("clustering.variant", "li2015", "configuration: clustering.variant: 'li2015' … did you mean li2016?"),
     ("similarity.svcca_variance", 1.5, "configuration: similarity.svcca_variance: 1.5"),
     ("measures", ["clustering"], "configuration: measures: clustering reads sparse_prediction; add it to the list"),
+    ("measures", ["unit_removal"], "configuration: measures: unit_removal reads matching; add it to the list"),
     ("layers", "relu", "configuration: layers: 'relu' … all"),
     ("layers", ["conv1"], "configuration: layers: ['conv1'] … all"),
     ("layers", {"digits_cnn": "conv1"}, "configuration: layers.digits_cnn: 'conv1' is no list"),
@@ -329,6 +330,7 @@ def test_load__accepts_a_folder_of_images(
         ("probe.images", 20),
         ("clustering.threshold", 0),
         ("measures", ["sparse_prediction", "clustering"]),
+        ("measures", ["matching", "stitching", "unit_removal", "ensemble"]),
     ],
 )
 def test_load__accepts(root: Path, path: str, value: object) -> None:
@@ -407,11 +409,12 @@ def test_pairs__of_other_stages_and_networks(comparison: dict[str, Any], expecte
 
 
 def test_measures_of__different_networks_need_no_layer_of_the_same_name() -> None:
-    content = DEFAULT | {"networks": ["b", "a"], "measures": [*DEFAULT["measures"], "layer_pairs"]}
-    content["comparisons"] = [{"name": "one", "stage": "final", "pairs": pairs} for pairs in ("networks", "seeds")]
+    content = DEFAULT | {"networks": ["b", "a"], "measures": [*DEFAULT["measures"], "layer_pairs", "stitching"]}
+    kinds: list[dict[str, Any]] = [{"pairs": "networks"}, {"pairs": "seeds"}, {"stage_b": "init"}]
+    content["comparisons"] = [{"name": f"n{i}", "stage": "final"} | kind for i, kind in enumerate(kinds)]
     experiment = config.build(config.Experiment, content, "experiment")
     found = [config.measures_of(experiment, comparison) for comparison in experiment.comparisons]
-    assert found == [["statistics", "cross_layer", "layer_pairs"], content["measures"]]
+    assert found == [["statistics", "cross_layer", "layer_pairs"], content["measures"], content["measures"][:-1]]
 
 
 def places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

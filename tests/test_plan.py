@@ -26,7 +26,7 @@ from convergent import (
 from convergent.config import Experiment, Recipe
 from convergent.datasets import NAMED
 from convergent.errors import InputError
-from convergent.measures import cka, code_types, held_out, lasso, sparse_prediction
+from convergent.measures import cka, code_types, held_out, lasso, maps, sparse_prediction, unit_removal
 from convergent.plan import jobs, memory, shapes, stores, table, times
 from convergent.plan.shapes import Layer, Network
 from convergent.steps import _pair, plan
@@ -75,6 +75,9 @@ def test_memory__has_the_constants_of_the_code() -> None:
     assert times.WIDEST_REPEATED == sparse_prediction.WIDEST_REPEATED
     assert times.WIDEST_DESCENT == lasso.WIDEST_DESCENT
     assert stores.BLOCK == store.BLOCK
+    assert set(store.SINGLY) == stores.WHOLE
+    assert len(unit_removal.ORDERS) == times.ORDERS
+    assert len(maps.SINGLE) + 1 == stores.OTHER_MAPS
 
 
 def test_network__reads_layers_as_they_are_stored() -> None:
@@ -115,6 +118,28 @@ def test_count__follows_measures_and_comparisons() -> None:
     assert jobs.results(of) == 12
 
 
+@pytest.mark.parametrize(
+    ("stages", "kept", "records", "between"),
+    [
+        (["final"], ("init", "final"), 6, 3 + 6),  # each network of a pair untrained beside the other
+        (["final", "init"], ("init", "final"), 6, 6 + 6),
+        (["final", "epoch1"], ("init", "epoch1", "final"), 9, 6 + 12),
+        (["final"], ("final",), 3, 3),  # no stage init, no control
+        (["init"], ("init", "final"), 3, 3),
+    ],
+)
+def test_count__of_stitching_has_the_untrained_senders(
+    stages: list[str], kept: tuple[str, ...], records: int, between: int
+) -> None:
+    """By hand: one network, three seeds."""
+    named = [{"name": stage, "stage": stage} for stage in stages]
+    of = experiment(networks=["a"], seeds=[0, 1, 2], comparisons=named, measures=["stitching"])
+    counted = {rule: number["a"] for rule, number in jobs.count(of, {"a": replace(recipe(), stages=kept)}).items()}
+    assert (counted["record"], counted["within"]) == (records, records)
+    assert (counted["between"], counted["maps"]) == (between, between)
+    assert counted["stitching"] == jobs.results(of) == 3 * len(stages)
+
+
 def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None]:
     """What `memory.peak` is asked for a row of docs/measured/memory.csv."""
     of = experiment(
@@ -145,9 +170,9 @@ def test_peak__grows_with_units_and_not_with_images() -> None:
     """But for what holds one value a unit and image, or compares images."""
     network, wider = of_layers(Layer(512, 16)), of_layers(Layer(1024, 16))
     few, many = (experiment(probe={"images": images}) for images in (20_000, 200_000))
-    of_images = {"cross_layer", "matching", "similarity"}
+    of_images = {"cross_layer", "matching", "similarity", "ensemble"}
     whole = {"inspect", "train", "probe", "summary", "figure"}
-    shared = {"rsa", "mutual_information"}  # of wider layers the latter holds less at once
+    shared = {"rsa", "mutual_information", "ensemble"}  # of wider layers the latter holds less at once
     for rule in memory.RULES.keys() - whole:
         assert rule in shared or memory.peak(rule, wider, few) > memory.peak(rule, network, few), rule
         grown = memory.peak(rule, network, many) / memory.peak(rule, network, few)
@@ -253,6 +278,7 @@ def test_rows__tell_cpu_time_that_does_not_grow_with_threads() -> None:
             r"comparisons\[0\].untrained: no comparison 'nothing'",
         ),
         ({"measures": ["clustering"]}, "measures: clustering reads sparse_prediction"),
+        ({"measures": ["unit_removal"]}, "measures: unit_removal reads matching"),
         ({"moments": {"precision": "float32"}}, "moments.precision: subspace_match resolves"),
         ({"layers": {"digits_cn": ["fc1"]}}, "layers: no network 'digits_cn' .* did you mean digits_cnn"),
         ({"probe": {"images": 510}}, "probe.images: 510 is more than the 500 held-out images of digits"),

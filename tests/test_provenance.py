@@ -26,11 +26,13 @@ PASS = {"store", "folds", "blocks", "engine"}
 SUBSPACES = {"compiled"} | {
     f"measures.{name}" for name in ("subspace_match", "minimal_matches", "nets", "peeling", "removal")
 }
+TRAINED = {"data", "networks", "store", "steps._trained"}
+ALTERED = TRAINED | {"surgery", "folds", "measures.by_fold", "measures.summary", "steps._trained_pair", "steps._sides"}
 IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
-    "record": {"data", "networks", "recording", "rounding", "layout", "shards", "store"},
+    "record": TRAINED | {"recording", "rounding", "layout", "shards"},
     "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},
     "between": PASS | {"moments", "device", "tiles", "compiled", "steps._sides"},
     "edges": {"store", "folds", "engine", "bins", "compiled", "steps._snapshot"},
@@ -60,6 +62,13 @@ IMPORTED = {
     | {"grids", "moments", "device", "tiles", "compiled", "steps._sides", "measures.summary", "measures.layer_pairs"}
     | {f"measures.{name}" for name in ("assignment", "held_out", "least_squares")},
     "rsa": {"store", "folds", "measures.summary", "measures.rsa", "steps._sides"},
+    "maps": (PAIR - {"measures.summary"})
+    | {"measures.maps", "measures.held_out", "measures.lasso", "measures.least_squares", "measures.proximal_gradient"}
+    | {"measures.assignment"},
+    "stitching": ALTERED | {"measures.stitching"},
+    "unit_removal": ALTERED | {"measures.unit_removal"},
+    "predictions": TRAINED | {"surgery"},
+    "ensemble": {"store", "folds", "measures.summary", "measures.ensemble", "steps._sides"},
     "summary": {"folds", "reading", "snapshots", "tables", "store"},
     "figure": {"store"},
 }

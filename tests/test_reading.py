@@ -185,3 +185,56 @@ def test_write__tells_clusters() -> None:
         "Of the spectral clusters, 90% (``conv1``) hold units of both networks. "
         f"Against permuted labels, this is larger in ``conv1`` (+0.65 ± {ERROR:.2f})."
     ) in text
+
+
+def test_write__tells_what_similarity_is_worth() -> None:
+    text = written(
+        {
+            "stitching": {
+                "conv1": {
+                    "accuracy_one_to_one": 0.6 + SPREAD,
+                    "accuracy_lasso_few": 0.7 + SPREAD,
+                    "accuracy_least_squares": [0.8] * 3,
+                    "accuracy_intact": [0.9] * 3,
+                }
+            },
+            "unit_removal": {"conv1": {"lost_shared_minus_rare": 0.3 + SPREAD}},
+            "ensemble": {tables.WHOLE: {"gain": [0.012] * 3, "error_correlation": [0.4] * 3}},
+        },
+        untrained_sender=0.1,
+        variance=0.3,
+        permuted_within_classes=0.2,
+    )
+    assert (
+        "- With a layer of the other network matched one to one, a network answers 60% (``conv1``) right, with all "
+        "units of it mapped by least squares 80% (``conv1``), by itself 90% (``conv1``). Against the other network "
+        f"untrained, the first is larger in ``conv1`` (+0.50 ± {ERROR:.2f})."
+    ) in text
+    assert "by the LASSO, it answers 70% (``conv1``) right. Against the other network untrained, this is larger" in text
+    assert (
+        "Without the most shared quarter of the units of a layer a network answers 30.0% (``conv1``) of the images "
+        "less right than without the rarest. Against units removed by their variance, this is not told apart in"
+    ) in text
+    assert "gains 1.2% of the images over the mean accuracy of both; their errors correlate by 0.40." in text
+
+
+@pytest.mark.parametrize(
+    ("noise", "verdict"), [(0.001, "beyond 0"), (0.4, "not told apart from 0")], ids=["predicts", "does not"]
+)
+def test_write__tells_whether_dissimilarity_predicts_the_gain(noise: float, verdict: str) -> None:
+    """Of the last layer alone, over the pairs of four seeds."""
+    pairs = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(4), 2)]
+    alike = np.linspace(0.2, 0.7, 6)
+    gain = 1 - alike + noise * np.random.default_rng(1).standard_normal(6)
+    of_matching = {"conv1": {"mean_r_one_to_one": alike[::-1]}, "fc1": {"mean_r_one_to_one": alike}}
+    measured = {"matching": of_matching, "ensemble": {tables.WHOLE: {"gain": gain, "error_correlation": alike}}}
+    r, error = tables.correlation_over_seeds(pairs, 1 - alike, gain)
+    told = f"this gain and 1 − the mean r one to one in ``fc1`` correlate by {r:.2f} ± {error:.2f}, {verdict}."
+    assert told in written(measured, pairs)
+
+
+def test_write__needs_four_seeds_to_judge_the_gain() -> None:
+    values = {"gain": 0.1 + SPREAD, "error_correlation": SPREAD}
+    text = written({**matched(fc1=0.6 - SPREAD), "ensemble": {tables.WHOLE: values}})
+    assert "correlate by 1.00, untested, for want of four seeds." in text
+    assert "Over the pairs" not in written({"ensemble": {tables.WHOLE: values}})

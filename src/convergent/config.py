@@ -38,11 +38,17 @@ Measure = Literal[
     "cross_layer",
     "rsa",
     "layer_pairs",
+    "stitching",
+    "unit_removal",
+    "ensemble",
 ]
-# Measures of networks with different layers, and of snapshots alone.
-ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs")
+# Measures of networks with different layers, or of none; and those of two networks at one stage.
+ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs", "ensemble")
+OF_ONE_STAGE = ("stitching", "unit_removal")
 # Folders of results/, which no experiment may be named.
-FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "measures", "moments", "networks", "pooled"} | {
+FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "maps", "measures", "moments", "networks"} | {
+    "pooled",
+    "predictions",
     "probe",
     "rdms",
     "tables",
@@ -164,6 +170,32 @@ class Rsa:
 
 
 @dataclass(frozen=True)
+class Stitching:
+    alphas: tuple[float, ...] = key(
+        "penalties of the LASSO maps; from the largest correlation of a layer on they leave no weight",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    )
+
+
+@dataclass(frozen=True)
+class UnitRemoval:
+    shares: tuple[float, ...] = key(
+        "shares of the live units of a layer that are removed, besides none and the quarter that the table tells",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    )
+    draws: int = key("orders at random in which units are removed, the null", minimum=1)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    permutations: int = key("permutations of the images within each class, the null", minimum=2)
+
+
+@dataclass(frozen=True)
 class Comparison:
     name: str = key("name of the comparison, in the table and of its folder of figures", pattern=NAME)
     stage: str = key("stage at which networks are compared; where there is a `stage_b`, of A", pattern=NAME)
@@ -197,6 +229,9 @@ class Experiment:
     subspace_match_sampled: SubspaceMatchSampled = key("the same from samples drawn as in Wang et al. 2018")
     similarity: Similarity = key("similarity of whole layers: CKA, CCA, Procrustes")
     rsa: Rsa = key("representational similarity analysis")
+    stitching: Stitching = key("layers of one network in the other")
+    unit_removal: UnitRemoval = key("what is lost without some units")
+    ensemble: Ensemble = key("what the mean answer of two networks gains")
     name: str | None = key("results go to results/{name}; none: to results", None, pattern=NAME)
 
 
@@ -374,8 +409,12 @@ def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str
 
 def measures_of(experiment: Experiment, comparison: Comparison) -> list[Measure]:
     """The measures of a comparison: of different networks those that need no layer of the same name."""
-    across = comparison.pairs == "networks"
-    return [measure for measure in experiment.measures if not across or measure in ACROSS_NETWORKS]
+    measures = list(experiment.measures)
+    if comparison.pairs == "networks":
+        measures = [measure for measure in measures if measure in ACROSS_NETWORKS]
+    if comparison.stage_b not in (None, comparison.stage):
+        measures = [measure for measure in measures if measure not in OF_ONE_STAGE]
+    return measures
 
 
 def check_experiment(experiment: Experiment) -> None:
@@ -403,6 +442,8 @@ def check_experiment(experiment: Experiment) -> None:
         _check_comparison(experiment, comparison, f"configuration: comparisons[{i}]")
     if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
         raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")
+    if "unit_removal" in experiment.measures and "matching" not in experiment.measures:
+        raise InputError("configuration: measures: unit_removal reads matching; add it to the list")
     if experiment.rsa.images < probe.folds:
         raise InputError(
             f"configuration: rsa.images: {experiment.rsa.images} images make no {probe.folds} equal folds (probe.folds)"
@@ -427,7 +468,8 @@ def _check_comparison(experiment: Experiment, comparison: Comparison, where: str
         raise InputError(f"{where}.pairs: different networks, but networks names only {experiment.networks[0]}")
     if not measures_of(experiment, comparison):
         raise InputError(
-            f"{where}.pairs: networks have layers of their own; add one of {_listed(ACROSS_NETWORKS)} to measures"
+            f"{where}: none of the measures is for such pairs; different networks have {_listed(ACROSS_NETWORKS)}, two "
+            f"stages all but {_listed(OF_ONE_STAGE)}"
         )
     if comparison.untrained is None:
         return

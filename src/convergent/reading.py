@@ -4,6 +4,7 @@ A difference counts where it lies beyond the 95 % interval of Student's t over s
 comparison that only serves as the null of another is not read by itself.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from convergent.snapshots import network_of
 
 TITLE = "Do independently trained networks learn the same representations?"
 UNTESTED = "untested, for want of a standard error over at least three seeds, in"
+UNTOLD = ", untested, for want of four seeds"
 NO_SPREAD = "the same in every pair, so untested, in"
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
@@ -29,6 +31,10 @@ NULLS = {
     "rotated": "B's axes turned at random in the space they span",
     "permuted_labels": "permuted labels",
     "chance": "the two networks made uncorrelated",
+    "untrained_sender": "the other network untrained",
+    "random_units": "units removed at random",
+    "variance": "units removed by their variance",
+    "permuted_within_classes": "B's images permuted within their classes",
 }
 
 
@@ -154,6 +160,33 @@ SENTENCES = (
         {"spearman_correlation": ".2f"},
         ("untrained",),
     ),
+    Sentence(
+        "stitching",
+        "With a layer of the other network matched one to one, a network answers {} right, with all units of it mapped "
+        "by least squares {}, by itself {}.",
+        {"accuracy_one_to_one": ".0%", "accuracy_least_squares": ".0%", "accuracy_intact": ".0%"},
+        ("untrained_sender",),
+    ),
+    Sentence(
+        "stitching",
+        "With at most five units of the other network for each of its own, by the LASSO, it answers {} right.",
+        {"accuracy_lasso_few": ".0%"},
+        ("untrained_sender",),
+    ),
+    Sentence(
+        "unit_removal",
+        "Without the most shared quarter of the units of a layer a network answers {} of the images less right than "
+        "without the rarest.",
+        {"lost_shared_minus_rare": ".1%"},
+        ("random_units", "variance"),
+    ),
+    Sentence(
+        "ensemble",
+        "The mean of the probabilities of two networks gains {} of the images over the mean accuracy of both; their "
+        "errors correlate by {}.",
+        {"gain": ".1%", "error_correlation": ".2f"},
+        ("permuted_within_classes",),
+    ),
 )
 
 
@@ -191,6 +224,24 @@ def _sentences(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
                 this = "this" if len(means) == 1 else "the first"
                 said.append(f"Against {NULLS[kind]}, {this} is {_verdict(excess)}.")
         yield " ".join(said)
+    yield from _gain_by_dissimilarity(table, name, network)
+
+
+def _gain_by_dissimilarity(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
+    """Whether pairs whose last layers are less alike gain more by their mean answer."""
+    alike = tables.by_pair(table, name, network, "matching", "mean_r_one_to_one")
+    gain = tables.by_pair(table, name, network, "ensemble", "gain").get(tables.WHOLE)
+    if gain is None or not alike:
+        return
+    last = list(alike)[-1]
+    pairs = list(gain.index)
+    r, error = tables.correlation_over_seeds(pairs, 1 - alike[last][pairs].to_numpy(), gain.to_numpy())
+    if r != r:
+        return
+    seeds = len({seed for pair in pairs for seed in re.findall(r"-s(\d+)-", pair)})
+    bound = stdtrit(seeds - 1, 0.975) * error
+    told = f" ± {error:.2f}, {'not told apart from' if abs(r) <= bound else 'beyond'} 0" if error == error else UNTOLD
+    yield f"Over the pairs, this gain and 1 − the mean r one to one in ``{last}`` correlate by {r:.2f}{told}."
 
 
 def _range(means: Mapping[str, float], form: str) -> str:

@@ -3,7 +3,7 @@
 Dimensions: ``image`` (probe images, in order), ``fold`` (consecutive images), ``y`` and ``x`` (spatial
 positions; ``position`` of a sample of them), ``unit`` (channel or neuron; ``unit_a`` and ``unit_b`` for the two
 sides of a pair, ``unit_*_other`` for the second axis of a within-network matrix), ``replicate`` (permutations of
-the images).
+the images), ``class`` (of the data set), ``map`` and ``half`` (of the folds; maps between the units of a pair).
 """
 
 from typing import Any
@@ -54,6 +54,13 @@ CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
         "correlation": (("image", "image_other"), "f"),
         **IMAGES,
     },
+    "maps": {
+        "weight_ab": (("half", "map", "unit_b", "unit_a"), "f"),
+        "weight_ba": (("half", "map", "unit_a", "unit_b"), "f"),
+        "intercept_ab": (("half", "map", "unit_b"), "f"),
+        "intercept_ba": (("half", "map", "unit_a"), "f"),
+    },
+    "predictions": {"logit": (("image", "class"), "f"), **IMAGES},
     # Every measure: what the table shows, in the same form; its own variables are declared beside its formula.
     "measure": {
         "summary": (("statistic",), "f"),

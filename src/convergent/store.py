@@ -24,6 +24,7 @@ from convergent.errors import InputError, about
 # Raise by hand when the layout of the stores changes: every result but the trained networks is made anew.
 FORMAT = 2
 BLOCK = 1024  # longest side of an inner chunk of a matrix: steps read one fold and block at a time
+SINGLY = ("fold", "replicate", "half", "map")  # dimensions of chunks of one
 SHARD_BYTES = 64 * 2**20
 SEAL = "metadata_digest"
 Layers = Mapping[str, xr.Dataset] | Iterable[tuple[str, xr.Dataset]]
@@ -196,13 +197,13 @@ def _check_metadata(path: Path) -> None:
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:
-    """Chunks of one fold and at most 1024 × 1024, in shards of at most about 64 MB; crc32c on everything."""
+    """Chunks of one fold or map and at most 1024 × 1024, in shards of at most about 64 MB; crc32c on everything."""
     checksum = {"compressors": (Crc32cCodec(),), "chunk_key_encoding": schema.CHUNK_KEYS}
     if variable.ndim == 0:
         return checksum
     if variable.dtype.kind != "f":
         return checksum | {"chunks": tuple(max(size, 1) for size in variable.shape)}
-    chunks = [1 if dim in ("fold", "replicate") else max(min(size, BLOCK), 1) for dim, size in variable.sizes.items()]
+    chunks = [1 if dim in SINGLY else max(min(size, BLOCK), 1) for dim, size in variable.sizes.items()]
     shards = list(chunks)
     for axis in reversed(range(variable.ndim)):
         room = SHARD_BYTES // (math.prod(shards) * variable.dtype.itemsize)

@@ -80,6 +80,27 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
     return mean, float(standard_error(values[rest].mean(keepdims=True) for rest in kept)[0])
 
 
+def correlation_over_seeds(pairs: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Pearson correlation over pairs, and its standard error over seeds: from four seeds on, three pairs without one.
+
+    Parameters
+    ----------
+    pairs : as in `over_seeds`
+    x, y : [pair]
+    """
+    kept = _left_out(pairs)
+    if any(rest.sum() < 3 for rest in kept):
+        return _correlation(x, y), np.nan
+    return _correlation(x, y), float(standard_error(np.array([_correlation(x[rest], y[rest])]) for rest in kept)[0])
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """NaN of fewer than three values, and where one is not defined or does not vary."""
+    if len(x) < 3 or np.isnan(x + y).any() or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return np.nan
+    return float(np.corrcoef(x, y)[0, 1])
+
+
 def excess(
     table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str, null_kind: str
 ) -> dict[str, tuple[float, float, int]]:
@@ -115,6 +136,13 @@ def _left_out(pairs: Sequence[str]) -> list[np.ndarray]:
     trained = [trainings_of(pair) for pair in pairs]
     choices = {tuple(training not in of_pair for of_pair in trained) for training in frozenset.union(*trained)}
     return [np.array(choice) for choice in sorted(choices)]
+
+
+def by_pair(table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str) -> dict[str, pd.Series]:
+    """One statistic of every pair, by layer in order of depth."""
+    chosen = _rows_of(table, comparison, measure, statistic)
+    chosen = chosen[chosen["pair"].map(network_of) == network].drop_duplicates(["pair", "layer"])
+    return {str(layer): group.set_index("pair")["value"] for layer, group in chosen.groupby("layer", sort=False)}
 
 
 def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> pd.DataFrame:

@@ -14,19 +14,23 @@ from convergent import activations, bins, folds, histograms, joint_histograms, m
 from convergent.measures.clustering import clustering
 from convergent.measures.correlation import correlation
 from convergent.measures.cross_layer import cross_layer
+from convergent.measures.ensemble import ensemble
 from convergent.measures.matching import matching
 from convergent.measures.mutual_information import mutual_information
 from convergent.measures.rsa import rsa
 from convergent.measures.similarity import similarity
 from convergent.measures.sparse_prediction import sparse_prediction
 from convergent.measures.statistics import statistics
+from convergent.measures.stitching import stitching
 from convergent.measures.subspace_match import subspace_match
 from convergent.measures.subspace_match_sampled import subspace_match_sampled
+from convergent.measures.unit_removal import ORDERS, unit_removal
 from convergent.steps.figure import FIGURES
 from convergent.store import Store
 
 LAYERS = ("conv", "fc", "dead")
 NET = "net-s{}-{}"
+FUNCTIONAL = ("stitching", "unit_removal", "ensemble")
 Stores = dict[str, list[Store]]
 
 
@@ -70,8 +74,39 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
     pooled = [
         {name: side[name].mean(["y", "x"]) if name == "conv" else side[name] for name in LAYERS} for side in (a, b)
     ]
+    found |= functional(np.random.default_rng([*"".join(names.values()).encode()]), pooled)
     return {measure: Store(layers, names) for measure, layers in found.items()} | {
         "cross_layer": Store({"/": cross_layer(*pooled)}, names)
+    }
+
+
+def functional(
+    generator: np.random.Generator, sides: list[dict[str, xr.DataArray]]
+) -> dict[str, dict[str, xr.Dataset]]:
+    """Measures of networks altered, of answers at random."""
+    names = ["mean", "identity", "one_to_one", "lasso_0.5", "lasso_0.01", "least_squares"]
+    alpha = ("map", [np.nan, np.nan, np.nan, 0.5, 0.01, np.nan])
+    scores = xr.Dataset(
+        {
+            "accuracy": (("direction", "map", "fold"), generator.random((2, 6, 4))),
+            "intact": (("direction", "fold"), generator.random((2, 4))),
+            "n_weights": (("direction", "map"), [[0, 1, 1, 0.5, 3, 4]] * 2),
+        },
+        {"direction": ["a_to_b", "b_to_a"], "map": np.array(names, dtype=np.dtypes.StringDType()), "alpha": alpha},
+    )
+    dims = ("side", "order", "share", "fold")
+    accuracy = xr.DataArray(generator.random((2, len(ORDERS) + 2, 3, 4)), {"share": [0, 0.25, 1]}, dims)
+    units = [generator.random(5), generator.random(5)]
+    answers = []
+    for side in sides:
+        logit = xr.DataArray(generator.random((40, 3)), dims=("image", "class"))
+        of = side["conv"].coords
+        kept = {name: of[name] for name in ("image_id", "label", "fold")}
+        answers.append(logit.to_dataset(name="logit").assign_coords(kept | {"class": ["x", "y", "z"]}))
+    return {
+        "stitching": {name: stitching(scores, 0.3) for name in LAYERS},
+        "unit_removal": {name: unit_removal(accuracy, units, units) for name in LAYERS},
+        "ensemble": {"/": ensemble(*answers, permutations=3)},
     }
 
 
@@ -127,10 +162,12 @@ def test_draw__names_every_layer_and_what_is_compared(
     figure = importlib.import_module(f"convergent.figures.{name}").draw(trained, untrained)
     assert saved(figure) > 10_000
     written = texts(figure)
-    assert all(layer in written for layer in LAYERS)
+    assert all(layer in written for layer in (LAYERS[-1:] if name == "ensemble" else LAYERS))
     of_one_pair = name in ("correlation_matrices", "clusters")
+    # Altered, an untrained network has nothing to lose.
+    alone = of_one_pair or name in FUNCTIONAL
     assert ("net-s0-final" if of_one_pair else "final") in written
-    assert ("untrained" in written) != of_one_pair
+    assert ("untrained" in written) != alone
     assert any(axis.get_xlabel() or axis.get_ylabel() for axis in figure.findobj(lambda a: hasattr(a, "get_xlabel")))
 
 
@@ -169,3 +206,31 @@ def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores
     r = trained["matching"][0].layers["conv"]["r_one_to_one_a"].values
     np.testing.assert_allclose(np.diag(matched), np.sort(r)[::-1])
     assert folds.RESOLUTION < np.abs(matched).max() <= 1
+
+
+def test_stitching__shows_an_untrained_sender_where_there_is_one(trained: Stores) -> None:
+    found = [
+        Store(
+            {
+                name: layer.assign(accuracy_untrained=layer["accuracy"] / 2, n_weights_untrained=layer["n_weights"])
+                for name, layer in store.layers.items()
+            },
+            store.attributes,
+        )
+        for store in trained["stitching"]
+    ]
+    figure = importlib.import_module("convergent.figures.stitching").draw({"stitching": found}, {})
+    assert "untrained sender, one to one" in texts(figure)
+
+
+def test_ensemble__tells_the_correlation_over_pairs(trained: Stores, saved: Callable[[Figure], int]) -> None:
+    """The last layer of the others is dead."""
+    live = [
+        Store({name: layer for name, layer in store.layers.items() if name != "dead"}, store.attributes)
+        for store in trained["matching"]
+    ]
+    figure = importlib.import_module("convergent.figures.ensemble").draw(trained | {"matching": live}, {})
+    alike = [float(s.layers["fc"]["summary"].sel(statistic="mean_r_one_to_one")) for s in live]
+    gain = [float(s.layers["/"]["summary"].sel(statistic="gain")) for s in trained["ensemble"]]
+    assert saved(figure) > 10_000
+    assert f"r = {-np.corrcoef(alike, gain)[0, 1]:.2f}, no error from so few seeds" in texts(figure)

@@ -9,7 +9,6 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LinearRegression
 
 from convergent import grids, moments
-from convergent.folds import joined
 from convergent.measures.layer_pairs import DEFINITIONS, STATISTICS, indices, layer_pairs, summarise
 
 K = 5
@@ -43,7 +42,7 @@ def compared(a: Layers, b: Layers) -> xr.Dataset:
     for p, x in a.items():
         for q, y in b.items():
             *sides, on[p, q] = grids.matched(x, y)
-            found[p, q] = indices(joined(*map(moments.within, sides), moments.between(*sides)))
+            found[p, q] = indices(moments.of(*sides))
     return layer_pairs(found, on)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
+DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 COPIED = ("Snakefile", "rules", "config", "envs", "profiles", "src")
 
 RECIPE = {
@@ -30,9 +31,12 @@ SMALL = {
     "clustering": {"repeats": 3},
     "subspace_match": {"starts": 2, "orders": 1, "enumerated": 2},
     "subspace_match_sampled": {"positions": 100, "draws": 2},
-    "measures": [*DEFAULT["measures"], "layer_pairs"],
     "similarity": {"permutations": 4},
     "rsa": {"images": 60, "permutations": 4},
+    "measures": [*DEFAULT["measures"], "layer_pairs", "stitching", "unit_removal", "ensemble"],
+    "stitching": {"alphas": [0.3, 0.03]},
+    "unit_removal": {"shares": [0.5], "draws": 2},
+    "ensemble": {"permutations": 4},
 }
 
 

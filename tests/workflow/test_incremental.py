@@ -17,7 +17,8 @@ from convergent import provenance
 OF_MOMENTS = {"correlation", "matching", "sparse_prediction", "clustering", "mutual_information", "subspace_match"} | {
     "similarity"
 }
-PAIR_MEASURES = OF_MOMENTS | {"subspace_match_sampled", "cross_layer", "layer_pairs", "rsa"}
+FUNCTIONAL = {"stitching", "unit_removal", "ensemble"}
+PAIR_MEASURES = OF_MOMENTS | {"subspace_match_sampled", "cross_layer", "layer_pairs", "rsa"} | FUNCTIONAL
 # Each rule, figures by their names, and the rules whose outputs it reads.
 READS: dict[str, set[str]] = {
     "inspect": set(),
@@ -40,6 +41,11 @@ READS: dict[str, set[str]] = {
     "layer_pairs": {"record"},
     "rdm": {"record"},
     "rsa": {"rdm"},
+    "predictions": {"train", "inspect", "probe"},
+    "maps": {"within", "between"},
+    "stitching": {"train", "probe", "maps"},
+    "unit_removal": {"train", "probe", "within", "matching"},
+    "ensemble": {"predictions"},
     "summary": {"statistics", *PAIR_MEASURES},
     "figure matching_by_depth": {"matching"},
     "figure matching_curves": {"matching"},
@@ -56,12 +62,18 @@ READS: dict[str, set[str]] = {
     "figure layer_pairs": {"layer_pairs"},
     "figure rsa": {"rsa"},
     "figure activation_spectra": {"statistics"},
+    "figure stitching": {"stitching"},
+    "figure unit_removal": {"unit_removal"},
+    "figure ensemble": {"ensemble", "matching"},
 }
 FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
     "figure code_types",
     "figure subspace_match_sampled",
 }
+# Figures with an error over seeds.
+OVER_SEEDS = BY_DEPTH | {"figure stitching", "figure unit_removal", "figure ensemble"}
+TRAINED = {"record", "predictions", "stitching", "unit_removal"}  # that run trained networks
 PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled", "layer_pairs"}
 SPARSE = {"sparse_prediction", "clustering"}
 PLAN = ("jobs", "memory", "shapes", "stores", "table", "times")
@@ -69,12 +81,17 @@ PLAN = ("jobs", "memory", "shapes", "stores", "table", "times")
 MODULES: dict[str, set[str]] = {
     "training": {"train"},
     "augmentation": {"train"},
-    "data": {"inspect", "probe", "train", "record"},
-    "networks": {"inspect", "train", "record"},
+    "data": {"inspect", "probe", "train"} | TRAINED,
+    "networks": {"inspect", "train"} | TRAINED,
+    "surgery": TRAINED - {"record"},
     "recording": {"record"},
     "blocks": PASSES,
     "engine": PASSES | SPARSE | {"rdm", "edges"},
-    "folds": (PASSES | {"rdm", "edges", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
+    "folds": PASSES
+    | {"rdm", "edges", "cross_layer", "rsa", "ensemble", "maps", "summary"}
+    | {"stitching", "unit_removal"}
+    | OF_MOMENTS
+    | OVER_SEEDS,
     "grids": {"layer_pairs"},
     "moments": PASSES - {"statistics"},
     "tiles": PASSES - {"statistics"},
@@ -86,7 +103,9 @@ MODULES: dict[str, set[str]] = {
     "rounding": {"record"},
     "measures/nets": {"clustering", "subspace_match", "subspace_match_sampled"},
     **{f"measures/{name}": {"subspace_match", "subspace_match_sampled"} for name in ("peeling", "removal")},
-    "measures/proximal_gradient": {"sparse_prediction"},
+    "measures/proximal_gradient": {"sparse_prediction", "maps"},
+    "measures/maps": {"maps"},
+    "measures/by_fold": {"stitching", "unit_removal"},
     "histograms": {"statistics"},
     "bins": {"edges", "mutual_information"},
     "joint_histograms": {"mutual_information"},
@@ -95,27 +114,30 @@ MODULES: dict[str, set[str]] = {
     "measures/summary": {"statistics"} | PAIR_MEASURES,
     **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES - {"matching"})]},
     "measures/matching": {"matching", "similarity"},
-    "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs"},
+    "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs", "maps"},
     "measures/rows": {"matching", "similarity", "cross_layer"},
     "measures/cka": {"similarity", "cross_layer"},
     "measures/cca": {"similarity"},
     "measures/minimal_matches": {"subspace_match", "subspace_match_sampled"},
     "measures/subspace_match": {"subspace_match", "subspace_match_sampled"},
-    **{f"measures/{name}": {"sparse_prediction"} for name in ("lasso", "code_types")},
+    "measures/lasso": {"sparse_prediction", "maps"},
+    "measures/code_types": {"sparse_prediction"},
     **{f"measures/{name}": {"clustering"} for name in ("cluster_subspaces", "dendrogram", "spectral", "nystroem")},
     "measures/forward_selection": SPARSE,
-    **{f"measures/{name}": SPARSE | {"layer_pairs"} for name in ("held_out", "least_squares")},
-    "snapshots": {"summary"} | BY_DEPTH,
-    "tables": {"summary"} | BY_DEPTH,
+    **{f"measures/{name}": SPARSE | {"layer_pairs", "maps"} for name in ("held_out", "least_squares")},
+    "tables": {"summary"} | OVER_SEEDS,
+    "snapshots": {"summary"} | OVER_SEEDS,
     "reading": {"summary"},
     "figures/style": FIGURES,
     "figures/layer_map": {"figure cross_layer", "figure layer_pairs"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
-    "steps/_pair": OF_MOMENTS,
+    "steps/_pair": OF_MOMENTS | {"maps"},
+    "steps/_trained": TRAINED,
+    "steps/_trained_pair": {"stitching", "unit_removal"},
     "steps/_snapshot": {"within", "statistics", "edges", "rdm"},
-    "steps/_sides": {"between"} | PAIR_MEASURES,
+    "steps/_sides": {"between", "maps"} | PAIR_MEASURES,
     "steps/figure": FIGURES,
     # None changes a result by itself; a new layout of the stores raises store.FORMAT.
     **{
@@ -220,8 +242,10 @@ def test_plan__seed_added(finished: Project) -> None:
     finished.configure(seeds=[0, 1, 2, 3])
     planned = finished.planned()
     finished.configure()
-    once = {"train": 1, "summary": 1, "all": 1} | dict.fromkeys(["record", "within", "statistics", "edges", "rdm"], 2)
-    pairs = dict.fromkeys(["between", *PAIR_MEASURES], 6)
+    of_snapshots = ["record", "within", "statistics", "edges", "rdm", "predictions"]
+    once = {"train": 1, "summary": 1, "all": 1} | dict.fromkeys(of_snapshots, 2)
+    # Of the three new pairs also each network untrained beside the other as it is.
+    pairs = dict.fromkeys(PAIR_MEASURES, 6) | {"between": 6 + 6, "maps": 6 + 6}
     # The figures of the first pair are none of the new ones'.
     figures = dict.fromkeys(FIGURES - {"figure correlation_matrices", "figure clusters"}, 2)
     assert planned == Counter(once | pairs | figures)
@@ -236,10 +260,13 @@ SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
     ({"subspace_match_sampled": {"positions": 100, "draws": 3}}, {"subspace_match_sampled"}),
     ({"similarity": {"permutations": 5}}, {"similarity"}),
     ({"rsa": {"images": 60, "permutations": 5}}, {"rsa"}),
+    ({"stitching": {"alphas": [0.3]}}, {"maps"}),
+    ({"unit_removal": {"shares": [0.5], "draws": 3}}, {"unit_removal"}),
+    ({"ensemble": {"permutations": 5}}, {"ensemble"}),
     ({"rsa": {"images": 40, "permutations": 4}}, {"rdm"}),
     ({"moments": {"permutations": 2}}, {"between", "mutual_information"}),
     ({"recording": {"dtype": "float32"}}, {"record"}),
-    ({"recording": {"batch": 7}}, {"record"}),
+    ({"recording": {"batch": 7}}, {"record", "predictions"}),
     ({"recording": {"codec": "zstd"}}, {"record"}),
     ({"recording": {"positions": 4}}, {"record"}),
     ({"recording": {"autocast": "bfloat16"}}, {"record"}),

@@ -22,8 +22,11 @@ KINDS = {
     "moments": "moments_within",
     "edges": "edges",
     "rdms": "rdms",
+    "maps": "maps",
+    "predictions": "predictions",
     "measures": "measure",
 }
+ROOT_GROUP = {"probe", "cross_layer", "predictions", "ensemble"}  # no group a layer
 LAYERS = ["conv1.relu", "conv2.relu", "conv3.relu", "fc1.relu"]
 
 
@@ -42,11 +45,12 @@ def stores(project: Project) -> dict[str, tuple[str, Path]]:
 
 def test_run__leaves_complete_stores_that_explain_themselves(finished: Project) -> None:
     found = stores(finished)
-    # The probe; activations, pooled, moments, edges, RDMs and statistics of 6 snapshots; 10 measures of 6 pairs.
-    assert len(found) == 1 + 6 * 6 + 6 * (1 + 10)
+    # The probe; activations, pooled, moments, edges, RDMs, predictions and statistics of 6 snapshots; moments, maps and
+    # 13 measures of 6 pairs; moments and maps of each network of 3 pairs untrained beside the other.
+    assert len(found) == 1 + 7 * 6 + 6 * (2 + 13) + 2 * 6
     for name, (kind, path) in found.items():
         opened = store.read(path, kind)
-        assert list(opened.layers) == (["/"] if kind == "probe" or "cross_layer" in name else LAYERS), name
+        assert list(opened.layers) == (["/"] if ROOT_GROUP & set(Path(name).parts) else LAYERS), name
         assert {"title", "source", "parameters", "code_digest", "versions", "probe_fingerprint"} <= set(
             opened.attributes
         )

@@ -36,7 +36,7 @@ def draw(
     opened, null_kind, its_look = line
     if not opened:
         return
-    pairs = [f"{store.attributes['snapshot_a']}--{store.attributes['snapshot_b']}" for store in opened]
+    pairs = style.pairs(opened)
     name = "summary" if null_kind is None else "summary_null"
     chosen = {"statistic": statistic} | ({} if null_kind is None else {"null_kind": null_kind})
     by_layer = [

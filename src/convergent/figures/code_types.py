@@ -61,7 +61,7 @@ def _bar(axis: Axes, opened: Sequence[Store], layer: str, y: float, hatch: str) 
 
 def _cumulative(opened: Sequence[Store], layer: str, types: int) -> tuple[float, float]:
     """The first types of code together: mean over pairs and directions, and standard error over seeds."""
-    pairs = [f"{store.attributes['snapshot_a']}--{store.attributes['snapshot_b']}" for store in opened]
+    pairs = style.pairs(opened)
     names = [f"{name}_{direction}" for name in list(TYPES)[:types] for direction in ("ab", "ba")]
     values = [float(store.layers[layer]["summary"].sel(statistic=names).sum(skipna=False)) / 2 for store in opened]
     return tables.over_seeds(pairs, np.array(values))

@@ -53,3 +53,8 @@ def matrix(axis: Axes, values: Any) -> Any:
     axis.set_yticks([])
     axis.set_facecolor(DEAD)
     return axis.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+
+
+def pairs(stores: Sequence[Store]) -> list[str]:
+    """The pairs of stores, ``{a}--{b}``."""
+    return [f"{store.attributes['snapshot_a']}--{store.attributes['snapshot_b']}" for store in stores]

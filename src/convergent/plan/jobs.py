@@ -5,7 +5,7 @@ measures read it. The Snakefile imports this module: the standard library only.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 from convergent.config import Comparison, Experiment, Measure, Recipe, measures_of, pairs
@@ -26,21 +26,34 @@ FIGURES_OF_ALL_PAIRS = {
     "layer_pairs": ["layer_pairs"],
     "rsa": ["rsa"],
     "activation_spectra": ["statistics"],
+    "stitching": ["stitching"],
+    "unit_removal": ["unit_removal"],
+    "ensemble": ["ensemble", "matching"],
 }
 FIGURES_OF_ONE_PAIR = {
     "correlation_matrices": ["correlation", "matching"],
     "clusters": ["clustering", "correlation"],
 }
 # Those of a pair that read its moments.
-OF_MOMENTS = set(get_args(Measure)) - {"statistics", "subspace_match_sampled", "cross_layer", "layer_pairs", "rsa"}
+OF_MOMENTS = set(get_args(Measure)) - {
+    "statistics",
+    "subspace_match_sampled",
+    "cross_layer",
+    "layer_pairs",
+    "rsa",
+    "unit_removal",
+    "ensemble",
+}
 # What is made of a snapshot or a pair only where a measure reads it.
 READ_BY = {
-    "within": OF_MOMENTS | {"statistics"},
+    "within": OF_MOMENTS | {"statistics", "unit_removal"},
     "between": OF_MOMENTS,
     "edges": {"mutual_information"},
     "rdm": {"rsa"},
+    "predictions": {"ensemble"},
+    "maps": {"stitching"},
 }
-OF_SNAPSHOTS = ("record", "within", "edges", "rdm", "statistics")
+OF_SNAPSHOTS = ("record", "within", "edges", "rdm", "statistics", "predictions")
 
 
 def figures(experiment: Experiment, comparison: Comparison) -> list[str]:
@@ -55,24 +68,49 @@ def networks(experiment: Experiment, comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(network_of("--".join(pair)) for pair in pairs(experiment, comparison)))
 
 
-def made(experiment: Experiment) -> dict[str, Counter[str]]:
+def untrained(snapshot: str) -> str:
+    """The same network and seed before training."""
+    return f"{snapshot.rpartition('-')[0]}-init"
+
+
+def controls(pair: tuple[str, str], recipe: Recipe) -> list[tuple[str, str]]:
+    """Each network of a pair untrained beside the other as it is, for stitching; none where no init is kept."""
+    a, b = pair
+    if a == untrained(a) or "init" not in recipe.stages:
+        return []
+    return [(untrained(sender), receiver) for sender, receiver in ((a, b), (b, a))]
+
+
+def made(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Counter[str]]:
     """Stores of each rule that makes one of a snapshot or a pair, for each network; a pair counts for that of A."""
     needed: dict[str, set[tuple[str, ...]]] = {"record": set()}
+
+    def need(rules: Iterable[str], pair: tuple[str, str]) -> None:
+        for rule in rules:
+            names = [(snapshot,) for snapshot in pair] if rule in OF_SNAPSHOTS else [pair]
+            needed.setdefault(rule, set()).update(names)
+
     for comparison in experiment.comparisons:
         measures = measures_of(experiment, comparison)
         read = [rule for rule, readers in READ_BY.items() if readers & set(measures)]
         for pair in pairs(experiment, comparison):
-            for rule in ("record", *read, *measures):
-                names = [(snapshot,) for snapshot in pair] if rule in OF_SNAPSHOTS else [pair]
-                needed.setdefault(rule, set()).update(names)
+            need(("record", *read, *measures), pair)
+            for control in controls(pair, recipes[network_of(pair[0])]) if "stitching" in measures else ():
+                need(("record", "within", "between", "maps"), control)
     order = ["record", *(rule for rule in READ_BY if rule in needed), *(m for m in experiment.measures if m in needed)]
     return {rule: Counter(network_of(names[0]) for names in needed[rule]) for rule in order}
 
 
 def results(experiment: Experiment) -> int:
     """Stores of all measures of all networks, which the table gathers."""
-    found = made(experiment)
-    return sum(found[measure].total() for measure in experiment.measures if measure in found)
+    of_measures = {
+        (measure, names)
+        for comparison in experiment.comparisons
+        for measure in measures_of(experiment, comparison)
+        for pair in pairs(experiment, comparison)
+        for names in (pair if measure in OF_SNAPSHOTS else [pair])
+    }
+    return len(of_measures)
 
 
 def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Counter[str]]:
@@ -83,7 +121,7 @@ def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Co
         "inspect": each,
         "train": Counter({network: len(experiment.seeds) for network in each}),
         "probe": Counter(first_of.values()),
-        **made(experiment),
+        **made(experiment, recipes),
         "summary": Counter([experiment.networks[0]]),
     }
     drawn: Counter[str] = Counter()

@@ -255,6 +255,36 @@ def _similarity(layer: Layer, experiment: Experiment, threads: int) -> float:
     return _joined(layer, experiment) + max(24 * m, 3 * m + 5 * 8 * layer.units * images + kernels)
 
 
+def _maps(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """The moments, and the coefficients of all maps of a direction in five copies."""
+    return _joined(layer, experiment) + (10 + 5 * stores.maps(experiment)) * _m(layer)
+
+
+def _batch(network: Network, experiment: Experiment) -> int:
+    """A batch: its layers, and three nodes on the way of each of two networks; weights."""
+    return 4 * experiment.recording.batch * (network.outputs + 6 * network.largest) + 4 * 4 * network.parameters
+
+
+def _stitching(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """A batch, and the maps of one direction as they were read."""
+    return _batch(network, experiment) + READ * stores.written("maps", network.layers, experiment, "") / 2
+
+
+def _unit_removal(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """A batch, and the moments of one side as they were read."""
+    return _batch(network, experiment) + READ * experiment.probe.folds * max(_m(layer) for layer in network.layers)
+
+
+def _predictions(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    return _batch(network, experiment)
+
+
+def _ensemble(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """The answers of both, and of both permuted, in eight copies."""
+    known = NAMED.get(recipe.data) if recipe else None
+    return 8 * 8 * experiment.probe.images * (known.classes if known else stores.CLASSES_OF_FOLDER)
+
+
 # Bytes of Python with the libraries of the step and its compiled functions, before any data, as measured, and of its
 # work.
 RULES: Mapping[str, tuple[int, Work]] = {
@@ -278,6 +308,11 @@ RULES: Mapping[str, tuple[int, Work]] = {
     "cross_layer": (231 * MB, _cross_layer),
     "layer_pairs": (330 * MB, _layer_pairs),
     "rsa": (232 * MB, _rsa),
+    "maps": (294 * MB, _together("maps", _maps)),
+    "predictions": (1100 * MB, _predictions),
+    "stitching": (1100 * MB, _stitching),
+    "unit_removal": (1100 * MB, _unit_removal),
+    "ensemble": (232 * MB, _ensemble),
     "summary": (270 * MB, _nothing),
     "figure": (330 * MB, _nothing),
 }

@@ -16,7 +16,9 @@ BLOCK = 1024  # as in store.py
 LAMBDAS = 6  # penalties of Li et al. 2016, for the units of either network: of pairs of one network the same
 ID_OF_FOLDER = 38  # characters of an image_id, {class}/{file}: as ImageNet's
 CLASS_NAME_OF_FOLDER = 9  # and of a class_name
-WHOLE = {"fold", "replicate"}  # dimensions in chunks of one
+CLASSES_OF_FOLDER = 1000  # at most, as of ImageNet
+OTHER_MAPS = 4  # besides those of the LASSO
+WHOLE = {"fold", "replicate", "half", "map"}  # dimensions in chunks of one
 
 # Arrays by their dimensions, with the bytes of their values (f: float, in whole chunks; i: all else, such as what
 # checksums and indexes take for each fold).
@@ -57,6 +59,17 @@ ARRAYS: dict[str, dict[str, str]] = {
     "cross_layer": {"layer layer": "f8 f8 f8 f8 f8", "layer": "i30 i30"},
     "layer_pairs": {"layer layer": "f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 i8 i8", "layer": "i30 i30"},
     "rsa": {},
+    "predictions": {"image class": "f4", "image": "i8 i8", "image_id": "i1", "class": "i8"},
+    "maps": {
+        "half map unit unit": "f4 f4",
+        "half map unit": "f8 f8",
+        "half map": "f8 f8 i80",
+        "map": "i130",
+        "unit": "i8 i8",
+    },
+    "stitching": {"map": "i80 i100 i44", "map fold": "i16 i20", "fold": "i1"},
+    "unit_removal": {"share": "i64 i64 i8", "share fold": "i64", "draw share": "i16", "fold": "i20"},
+    "ensemble": {},
 }
 # Bytes of metadata, labels and statistics, a layer.
 FIXED = {
@@ -79,8 +92,18 @@ FIXED = {
     "cross_layer": 30_800,
     "layer_pairs": 55_170,
     "rsa": 31_400,
+    "predictions": 9_524,
+    "maps": 28_106,
+    "stitching": 39_050,
+    "unit_removal": 29_272,
+    "ensemble": 20_168,
 }
-OF_ONE_GROUP = {"probe", "cross_layer", "layer_pairs"}  # no group a layer
+OF_ONE_GROUP = {"probe", "cross_layer", "layer_pairs", "predictions", "ensemble"}  # no group a layer
+
+
+def maps(experiment: Experiment) -> int:
+    """Maps of stitching in one direction and half."""
+    return len(experiment.stitching.alphas) + OTHER_MAPS
 
 
 def written(kind: str, layers: Sequence[Layer], experiment: Experiment, data: str) -> int:
@@ -144,4 +167,9 @@ def _sizes(layer: Layer, experiment: Experiment, data: str) -> dict[str, int]:
         "start": min(experiment.subspace_match.starts, both),
         "order": experiment.subspace_match.orders,
         "permutation": experiment.similarity.permutations,
+        "class": known.classes if known else CLASSES_OF_FOLDER,
+        "half": 2,
+        "map": maps(experiment),
+        "share": len({0, 0.25, *experiment.unit_removal.shares}),
+        "draw": experiment.unit_removal.draws,
     }

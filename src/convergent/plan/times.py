@@ -31,6 +31,7 @@ PROXIMAL = 2.5e8  # the same by proximal gradient
 WIDEST_DESCENT = 1024  # lasso.WIDEST_DESCENT
 WIDEST_REPEATED = 1024  # sparse_prediction.WIDEST_REPEATED
 STARTED = 1500  # paths of one target
+ORDERS = 4  # of removed units, besides those at random
 PEELED = 7e9  # (2p)³ of the matches of subspaces at all distances
 SEARCHED = 2e10  # (2p)³ of one random minimal match
 SPECTRAL = 1e9  # (2p)³ of a clustering, k-means and eigenvectors
@@ -213,6 +214,41 @@ def _similarity(layer: Layer, experiment: Experiment) -> float:
     return decomposed + settings.permutations * permuted
 
 
+def _maps(layer: Layer, experiment: Experiment) -> float:
+    """The LASSO of every target in both halves and directions."""
+    wide = layer.units > WIDEST_DESCENT
+    path = stores.maps(experiment) * layer.units**2 / (PROXIMAL if wide else DESCENDED) + (0 if wide else 1 / STARTED)
+    return 4 * layer.units * path
+
+
+def _forward(network: Network, recipe: Recipe, experiment: Experiment, passes: float) -> float:
+    return _probe(network, recipe, experiment) + passes * experiment.probe.images * network.operations / FORWARD
+
+
+def _stitching(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    """In both directions, trained and untrained: what follows a layer, on the average half, for every map."""
+    altered = stores.maps(experiment) * len(network.layers) / 2
+    mapped = sum(2 * layer.units**2 * layer.positions for layer in network.layers) * stores.maps(experiment)
+    return 4 * (_forward(network, recipe, experiment, 2 + altered) + experiment.probe.images * mapped / FORWARD)
+
+
+def _unit_removal(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    """In both networks what follows a layer, on the average half, for every order and share."""
+    settings = experiment.unit_removal
+    altered = (ORDERS + settings.draws) * (len(settings.shares) + 1) * len(network.layers) / 2
+    return 2 * _forward(network, recipe, experiment, 1 + altered)
+
+
+def _predictions(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    return _forward(network, recipe, experiment, 1)
+
+
+def _ensemble(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    known = NAMED.get(recipe.data)
+    values = experiment.probe.images * (known.classes if known else stores.CLASSES_OF_FOLDER)
+    return experiment.ensemble.permutations * 10 * values / ELEMENTS
+
+
 # Seconds to start a step, and the time of its work.
 RULES: Mapping[str, tuple[float, Work]] = {
     "inspect": (5, _nothing),
@@ -235,6 +271,11 @@ RULES: Mapping[str, tuple[float, Work]] = {
     "cross_layer": (1.3, _cross_layer),
     "layer_pairs": (2, _layer_pairs),
     "rsa": (1.3, _rsa),
+    "maps": (2, _of_layers(_maps)),
+    "predictions": (5, _predictions),
+    "stitching": (5, _stitching),
+    "unit_removal": (5, _unit_removal),
+    "ensemble": (1.3, _ensemble),
     "summary": (1.3, _summary),
     "figure": (3, _nothing),
 }

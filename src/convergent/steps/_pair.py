@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from convergent import folds, store
+from convergent import folds, schema, store
 from convergent.errors import about
 from convergent.steps import _sides
 
@@ -62,7 +62,7 @@ def measure(
         whenever a result is made, and others for every pair and layer
     title, references, settings : for the attributes of the store
     a, b, between : the stores of moments
-    output : the store to write
+    output : the store to write; its contract is that of the step, where there is none that of measures
     """
     within_a, within_b = (store.read(path, "moments_within") for path in (a, b))
     pair = store.read(between, "moments_between")
@@ -83,4 +83,4 @@ def measure(
     attributes = store.stamp(
         title, step, settings, references=references, **{name: pair.attributes[name] for name in INHERITED}
     )
-    store.save(layers, output, "measure", attributes)
+    store.save(layers, output, step if step in schema.CONTRACTS else "measure", attributes)

@@ -38,10 +38,10 @@ def run(
                 with about(f"{a}: {layer_a} and {b}: {layer_b}"):
                     *sides, compared[pair] = grids.matched(of_a["activation"], of_b["activation"])
                     # One after the other: together they would hold every chunk until its last use.
-                    within = [moments.within(side, precision=settings.precision) for side in sides]
+                    within_a, within_b = (moments.within(side, precision=settings.precision) for side in sides)
                     seed = side_a.attributes["probe_seed"]
                     between = moments.between(*sides, **asdict(settings), seed=seed)
-                    found[pair] = indices(folds.joined(*within, between))
+                    found[pair] = indices(folds.joined(within_a, within_b, between))
     attributes = store.stamp(
         "Every layer of A with every layer of B, unit by unit on matched grids",
         "layer_pairs",
