@@ -39,7 +39,10 @@ Measure = Literal[
     "rsa",
 ]
 # Folders of results/, which no experiment may be named.
-FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "measures", "moments", "networks", "pooled"} | {
+FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs", "measures", "moments"} | {
+    "networks",
+    "patches",
+    "pooled",
     "probe",
     "rdms",
     "tables",
@@ -161,6 +164,17 @@ class Rsa:
 
 
 @dataclass(frozen=True)
+class Patches:
+    images: int = key("images of a unit, those that excite it most, a patch of each; 0: no patches at all", minimum=0)
+    units: int = key(
+        "best matches and worst matches that are shown of a layer, and half the members of a minimal match of each "
+        "network",
+        minimum=1,
+    )
+    steps: int = key("steps of activation maximisation, the image that a unit prefers; 0: none", minimum=0)
+
+
+@dataclass(frozen=True)
 class Comparison:
     name: str = key("name of the comparison, in the table and of its folder of figures", pattern=NAME)
     stage: str = key("stage at which all pairs of seeds are compared", pattern=NAME)
@@ -189,6 +203,7 @@ class Experiment:
     subspace_match_sampled: SubspaceMatchSampled = key("the same from samples drawn as in Wang et al. 2018")
     similarity: Similarity = key("similarity of whole layers: CKA, CCA, Procrustes")
     rsa: Rsa = key("representational similarity analysis")
+    patches: Patches = key("what the units look at, of the first pair of a comparison")
     name: str | None = key("results go to results/{name}; none: to results", None, pattern=NAME)
 
 

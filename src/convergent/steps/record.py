@@ -1,20 +1,17 @@
 """Record the activations of one snapshot on the probe, in full and as spatial means."""
 
 import argparse
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 
-from convergent import data, networks, recording, store
+from convergent import networks, recording, store
 from convergent.config import Recipe, Recording, add_settings, check_layers, data_root, parse
-from convergent.errors import InputError
 from convergent.files import read_json
+from convergent.steps import _trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,27 +49,8 @@ def run(
     graph = read_json(inspected, "network", "nodes", "relu")
     check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
     shapes = {layer: graph["nodes"][layer] for layer in (graph["relu"] if layers == "all" else layers)}
-    trained = read_json(training / "training.json", "checkpoints", "seed", "held_out_accuracy")
-    chosen = store.read(probe, "probe")
-    dataset = chosen.layers["/"]
-    images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
-    indices = torch.from_numpy(dataset["source_index"].values)
-    found = data.fingerprint(images, indices.numpy())
-    if found != chosen.attributes["probe_fingerprint"]:
-        raise InputError(
-            f"{probe}: the images of {recipe.data} have changed since the probe was chosen; make the probe anew"
-        )
-    if not isinstance(trained["checkpoints"], dict) or stage not in trained["checkpoints"]:
-        raise InputError(f"{training / 'training.json'}: no stage {stage}, but {trained['checkpoints']}")
-    network = networks.of_recipe(recipe, images)
-    weights = (training / f"{stage}.safetensors").read_bytes()
-    if hashlib.sha256(weights).hexdigest()[:16] != trained["checkpoints"][stage]:
-        raise InputError(f"{training}: {stage}.safetensors is not what the training wrote; train again")
-    try:
-        network.load_state_dict(load(weights))
-    except (SafetensorError, RuntimeError) as error:
-        told = " ".join(str(error).split())
-        raise InputError(f"{training}: {stage}.safetensors holds no weights of this recipe: {told}") from None
+    images, chosen = _trained.probe(recipe, probe, data_root)
+    network, trained = _trained.network(recipe, images, training, stage)
     # Channels last, as they are stored: the convolutions are no slower, and no block is transposed.
     network.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last)  # type: ignore[call-overload]
     snapshot = f"{training.name}-{stage}"
@@ -84,13 +62,15 @@ def run(
         seed=trained["seed"],
         stage=stage,
         checkpoint_digest=trained["checkpoints"][stage],
-        probe_fingerprint=found,
+        probe_fingerprint=chosen.attributes["probe_fingerprint"],
         probe_seed=chosen.attributes["probe_seed"],
         data=recipe.data,
         autocast=settings.autocast,
         positions=settings.positions,
         **({"held_out_accuracy": trained["held_out_accuracy"]} if stage == "final" else {}),
     )
+    dataset = chosen.layers["/"]
+    indices = torch.from_numpy(dataset["source_index"].values)
     batches = (images.normalised(batch) for batch in indices.split(settings.batch))
     extractor = networks.extractor(network, list(shapes))
     recording.record(
