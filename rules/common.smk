@@ -71,7 +71,9 @@ def settings(section):
 
 
 def recipe(wildcards):
-    return canonical(dataclasses.asdict(RECIPES[wildcards.network]))
+    """The recipe of a network, or of that of a pair."""
+    network = getattr(wildcards, "network", None) or network_of(wildcards.a)
+    return canonical(dataclasses.asdict(RECIPES[network]))
 
 
 def identity(wildcards):
@@ -97,12 +99,13 @@ def comparisons():
 
 
 def stores(measure, pairs):
-    """The stores of a measure of some pairs: of their snapshots for statistics, of the pairs for the others."""
+    """The stores of a measure of some pairs, or their patches: of their snapshots for statistics, else of the pairs."""
     if measure == "statistics":
         names = dict.fromkeys(snapshot for pair in pairs for snapshot in pair)
     else:
         names = ["--".join(pair) for pair in pairs]
-    return [f"<results>/measures/{measure}/{name}.zarr" for name in names]
+    folder = "" if measure == "patches" else "measures/"
+    return [f"<results>/{folder}{measure}/{name}.zarr" for name in names]
 
 
 def all_stores():
@@ -118,6 +121,15 @@ def pairs_of(comparison, network):
     """The pairs of a comparison that are of one network."""
     pairs = experiments.pairs(EXPERIMENT, comparisons()[comparison])
     return [pair for pair in pairs if network_of(pair[0]) == network]
+
+
+def shown_by(wildcards):
+    """The stores that tell which units of a pair are shown, by the measure."""
+    return {measure: stores(measure, [(wildcards.a, wildcards.b)]) for measure in jobs.patched(EXPERIMENT)}
+
+
+def training_of(snapshot):
+    return f"<training>/{snapshot.rpartition('-')[0]}"
 
 
 def figure_stores(wildcards):

@@ -30,7 +30,10 @@ IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
-    "record": {"data", "networks", "recording", "rounding", "layout", "shards", "store"},
+    "record": {"data", "networks", "recording", "rounding", "layout", "shards", "store", "steps._trained"},
+    "patches": {"data", "networks", "patches", "attribution", "preferred", "receptive_fields", "shown", "store"}
+    | {"steps._sides", "steps._trained"},
+    "exemplars": {"store", "blocks", "engine", "exemplars", "steps._snapshot"},
     "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},
     "between": PASS | {"moments", "device", "tiles", "compiled", "steps._sides"},
     "edges": {"store", "folds", "engine", "bins", "compiled", "steps._snapshot"},

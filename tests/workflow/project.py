@@ -31,6 +31,7 @@ SMALL = {
     "subspace_match_sampled": {"positions": 100, "draws": 2},
     "similarity": {"permutations": 4},
     "rsa": {"images": 60, "permutations": 4},
+    "patches": {"images": 4, "units": 1, "steps": 2},
 }
 
 

@@ -36,6 +36,8 @@ READS: dict[str, set[str]] = {
     "cross_layer": {"record"},
     "rdm": {"record"},
     "rsa": {"rdm"},
+    "exemplars": {"record"},
+    "patches": {"exemplars", "train", "probe", "matching", "subspace_match"},
     "summary": {"statistics", *PAIR_MEASURES},
     "figure matching_by_depth": {"matching"},
     "figure matching_curves": {"matching"},
@@ -44,6 +46,8 @@ READS: dict[str, set[str]] = {
     "figure sparse_prediction": {"sparse_prediction"},
     "figure code_types": {"sparse_prediction"},
     "figure clusters": {"clustering", "correlation"},
+    "figure matched_units": {"matching", "patches"},
+    "figure minimal_match_units": {"subspace_match", "patches"},
     "figure cluster_subspaces": {"clustering"},
     "figure subspace_match": {"subspace_match"},
     "figure subspace_match_sampled": {"subspace_match_sampled"},
@@ -51,6 +55,9 @@ READS: dict[str, set[str]] = {
     "figure cross_layer": {"cross_layer"},
     "figure rsa": {"rsa"},
     "figure activation_spectra": {"statistics"},
+}
+OF_FIRST_PAIR = {"figure correlation_matrices", "figure clusters", "figure matched_units"} | {
+    "figure minimal_match_units"
 }
 FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
@@ -64,11 +71,14 @@ PLAN = ("jobs", "memory", "shapes", "stores", "table", "times")
 MODULES: dict[str, set[str]] = {
     "training": {"train"},
     "augmentation": {"train"},
-    "data": {"inspect", "probe", "train", "record"},
-    "networks": {"inspect", "train", "record"},
+    "data": {"inspect", "probe", "train", "record", "patches"},
+    "networks": {"inspect", "train", "record", "patches"},
     "recording": {"record"},
-    "blocks": PASSES,
-    "engine": PASSES | SPARSE | {"rdm", "edges"},
+    **{name: {"patches"} for name in ("attribution", "patches", "preferred", "receptive_fields")},
+    "exemplars": {"exemplars"},
+    "shown": {"patches", "figure matched_units", "figure minimal_match_units"},
+    "blocks": PASSES | {"exemplars"},
+    "engine": PASSES | SPARSE | {"rdm", "edges", "exemplars"},
     "folds": (PASSES | {"rdm", "edges", "cross_layer", "rsa", "summary"} | OF_MOMENTS | BY_DEPTH),
     "moments": PASSES - {"statistics"},
     "tiles": PASSES - {"statistics"},
@@ -101,12 +111,14 @@ MODULES: dict[str, set[str]] = {
     "tables": {"summary"} | BY_DEPTH,
     "reading": {"summary"},
     "figures/style": FIGURES,
+    "figures/mosaic": {"figure matched_units", "figure minimal_match_units"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
     "steps/_pair": OF_MOMENTS,
-    "steps/_snapshot": {"within", "statistics", "edges", "rdm"},
-    "steps/_sides": {"between"} | PAIR_MEASURES,
+    "steps/_snapshot": {"within", "statistics", "edges", "rdm", "exemplars"},
+    "steps/_sides": {"between", "patches"} | PAIR_MEASURES,
+    "steps/_trained": {"record", "patches"},
     "steps/figure": FIGURES,
     # None changes a result by itself; a new layout of the stores raises store.FORMAT.
     **{
@@ -198,7 +210,7 @@ def test_plan__seed_added(finished: Project) -> None:
     once = {"train": 1, "summary": 1, "all": 1} | dict.fromkeys(["record", "within", "statistics", "edges", "rdm"], 2)
     pairs = dict.fromkeys(["between", *PAIR_MEASURES], 6)
     # The figures of the first pair are none of the new ones'.
-    figures = dict.fromkeys(FIGURES - {"figure correlation_matrices", "figure clusters"}, 2)
+    figures = dict.fromkeys(FIGURES - OF_FIRST_PAIR, 2)
     assert planned == Counter(once | pairs | figures)
 
 
@@ -211,6 +223,8 @@ SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
     ({"subspace_match_sampled": {"positions": 100, "draws": 3}}, {"subspace_match_sampled"}),
     ({"similarity": {"permutations": 5}}, {"similarity"}),
     ({"rsa": {"images": 60, "permutations": 5}}, {"rsa"}),
+    ({"patches": {"images": 5, "units": 1, "steps": 2}}, {"exemplars"}),
+    ({"patches": {"images": 4, "units": 1, "steps": 3}}, {"patches"}),
     ({"rsa": {"images": 40, "permutations": 4}}, {"rdm"}),
     ({"moments": {"permutations": 2}}, {"between", "mutual_information"}),
     ({"recording": {"dtype": "float32"}}, {"record"}),
@@ -239,7 +253,8 @@ def test_plan__recipe_changed(finished: Project) -> None:
 
 
 def test_plan__measure_left_out(finished: Project) -> None:
-    finished.configure(measures=["statistics", "correlation", "matching"])
+    # Patches are of the units that matching and subspace_match show.
+    finished.configure(measures=["statistics", "correlation", "matching", "subspace_match"])
     planned = finished.planned()
     finished.configure()
     assert planned == Counter({"summary": 1, "all": 1})

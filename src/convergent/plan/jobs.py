@@ -29,7 +29,11 @@ FIGURES_OF_ALL_PAIRS = {
 FIGURES_OF_ONE_PAIR = {
     "correlation_matrices": ["correlation", "matching"],
     "clusters": ["clustering", "correlation"],
+    "matched_units": ["matching", "patches"],
+    "minimal_match_units": ["subspace_match", "patches"],
 }
+# What patches are made of: the units that these measures show.
+SHOWN_BY = ("matching", "subspace_match")
 # Those of a pair that read its moments.
 OF_MOMENTS = set(get_args(Measure)) - {"statistics", "subspace_match_sampled", "cross_layer", "rsa"}
 # What is made of a snapshot or a pair only where a measure reads it.
@@ -42,18 +46,27 @@ READ_BY = {
 OF_SNAPSHOTS = ("record", "within", "edges", "rdm", "statistics")
 
 
+def patched(experiment: Experiment) -> list[str]:
+    """The measures whose units patches are made of; where there are none, nor are patches."""
+    return [measure for measure in SHOWN_BY if experiment.patches.images and measure in experiment.measures]
+
+
 def figures(experiment: Experiment) -> list[str]:
     """The figures whose measures are all computed."""
     known = FIGURES_OF_ALL_PAIRS | FIGURES_OF_ONE_PAIR
-    return [figure for figure, measures in known.items() if set(measures) <= set(experiment.measures)]
+    computed = {*experiment.measures, *(["patches"] if patched(experiment) else [])}
+    return [figure for figure, measures in known.items() if set(measures) <= computed]
 
 
 def made(experiment: Experiment) -> dict[str, int]:
-    """Stores of each rule that makes one of a snapshot or a pair, for each network."""
+    """Stores of each rule that makes one of a snapshot or a pair, for each network; patches of first pairs alone."""
     stages = len({comparison.stage for comparison in experiment.comparisons})
     snapshots, pairs = stages * len(experiment.seeds), stages * math.comb(len(experiment.seeds), 2)
     read = [rule for rule, readers in READ_BY.items() if readers & set(experiment.measures)]
-    return {rule: snapshots if rule in OF_SNAPSHOTS else pairs for rule in ("record", *read, *experiment.measures)}
+    first = {"exemplars": 2 * stages, "patches": stages} if patched(experiment) else {}
+    return {
+        rule: snapshots if rule in OF_SNAPSHOTS else pairs for rule in ("record", *read, *experiment.measures)
+    } | first
 
 
 def results(experiment: Experiment) -> int:

@@ -8,7 +8,7 @@ All units are taken to be alive. Values are uncompressed.
 import math
 from collections.abc import Mapping, Sequence
 
-from convergent.config import Experiment
+from convergent.config import Experiment, Recipe
 from convergent.datasets import NAMED
 from convergent.plan.shapes import Layer
 
@@ -33,6 +33,7 @@ ARRAYS: dict[str, dict[str, str]] = {
         "replicate fold": "i20",
     },
     "edges": {"unit bin": "f8", "unit": "i8", "bin": "i8"},
+    "exemplars": {"unit rank": "f4 i8 i8 i8", "unit rank_id": "i1", "unit": "i8", "rank": "i8"},
     "rdm": {"rdm_image rdm_image": "f4 f4", "rdm_image": "i8 i8", "rdm_image_id": "i1"},
     "statistics": {"unit octave": "i8", "unit": "f8 f8 f8 f8 f4 f4 i8 i1"},
     "correlation": {"unit unit": "f8 f8 f8 f8 f8", "unit": "i8 i8 i8 i8"},
@@ -65,6 +66,7 @@ FIXED = {
     "within": 11_990,
     "between": 17_760,
     "edges": 6_300,
+    "exemplars": 12_460,
     "rdm": 10_900,
     "statistics": 35_400,
     "correlation": 31_700,
@@ -78,6 +80,7 @@ FIXED = {
     "cross_layer": 30_800,
     "rsa": 31_400,
 }
+PATCHES_FIXED = 52_000  # bytes a layer, beside the pixels
 OF_ONE_GROUP = {"probe", "cross_layer"}  # no group a layer
 
 
@@ -103,6 +106,15 @@ def layer_bytes(kind: str, layer: Layer, experiment: Experiment, data: str) -> i
         values = sizes["image"] * layer.positions * layer.units * itemsize
         return FIXED[kind] + values + _values("pooled", sizes | {"unit": 0}) + 8 * layer.units
     return FIXED[kind] + _values(kind, sizes)
+
+
+def patches(layers: Sequence[Layer], experiment: Experiment, recipe: Recipe) -> int:
+    """Bytes of the patches of a pair, at most: as large as the images, and of other units for each figure."""
+    settings, known = experiment.patches, NAMED.get(recipe.data)
+    channels, height, width = (known.shape if known else None) or (3, recipe.image_size or 0, recipe.image_size or 0)
+    pixels = height * width * (5 * channels + 1)  # a patch, both attributions as float16, and what lies inside
+    units = 2 * sum(min(4 * settings.units, layer.units) for layer in layers)
+    return units * (settings.images * pixels + height * width * channels) + PATCHES_FIXED * len(layers)
 
 
 def _values(kind: str, sizes: Mapping[str, int]) -> int:
@@ -132,6 +144,8 @@ def _sizes(layer: Layer, experiment: Experiment, data: str) -> dict[str, int]:
         "fold": probe.folds,
         "replicate": experiment.moments.permutations,
         "unit": layer.units,
+        "rank": min(experiment.patches.images, probe.images),
+        "rank_id": text * min(experiment.patches.images, probe.images),
         "bin": experiment.mutual_information.bins,
         "octave": 33,
         "alpha": experiment.sparse_prediction.alphas + 1 + LAMBDAS,
