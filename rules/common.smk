@@ -72,7 +72,9 @@ def settings(section):
 
 
 def recipe(wildcards):
-    return canonical(dataclasses.asdict(RECIPES[wildcards.network]))
+    """The recipe of a network, or of that of a pair."""
+    network = getattr(wildcards, "network", None) or network_of(wildcards.a)
+    return canonical(dataclasses.asdict(RECIPES[network]))
 
 
 def identity(wildcards):
@@ -97,10 +99,6 @@ def layers_of_pair(wildcards):
     return json.dumps(layers_of(network_of(wildcards.a)))
 
 
-def recipe_of_pair(wildcards):
-    return canonical(dataclasses.asdict(RECIPES[network_of(wildcards.a)]))
-
-
 def probe_of(wildcard):
     """The probe of the network of a snapshot."""
     return lambda wildcards: f"<results>/probe/{RECIPES[network_of(wildcards[wildcard])].data}.zarr"
@@ -122,12 +120,13 @@ def comparisons():
 
 
 def stores(measure, pairs):
-    """The stores of a measure of some pairs: of their snapshots for statistics, of the pairs for the others."""
+    """The stores of a measure of some pairs, or their patches: of their snapshots for statistics, else of the pairs."""
     if measure == "statistics":
         names = dict.fromkeys(snapshot for pair in pairs for snapshot in pair)
     else:
         names = ["--".join(pair) for pair in pairs]
-    return [f"<results>/measures/{measure}/{name}.zarr" for name in names]
+    folder = "" if measure == "patches" else "measures/"
+    return [f"<results>/{folder}{measure}/{name}.zarr" for name in names]
 
 
 def all_stores():
@@ -143,6 +142,12 @@ def pairs_of(comparison, networks):
     """The pairs of a comparison that are of one network, or of two different ones."""
     pairs = experiments.pairs(EXPERIMENT, comparisons()[comparison])
     return [pair for pair in pairs if network_of("--".join(pair)) == networks]
+
+
+def shown_by(wildcards):
+    """The stores that tell which units of a pair are shown, by the measure."""
+    shown = [measure for measure in jobs.SHOWN_BY if measure in EXPERIMENT.measures]
+    return {measure: stores(measure, [(wildcards.a, wildcards.b)]) for measure in shown}
 
 
 def figure_stores(wildcards):

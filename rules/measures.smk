@@ -390,7 +390,7 @@ rule stitching:
         runtime=minutes("stitching"),
         gpu=GPU,
     params:
-        recipe=recipe_of_pair,
+        recipe=recipe,
         layers=layers_of_pair,
         stage=lambda wildcards: stage_of(wildcards.a),
         batch=EXPERIMENT.recording.batch,
@@ -426,7 +426,7 @@ rule unit_removal:
         runtime=minutes("unit_removal"),
         gpu=GPU,
     params:
-        recipe=recipe_of_pair,
+        recipe=recipe,
         layers=layers_of_pair,
         stage=lambda wildcards: stage_of(wildcards.a),
         settings=settings("unit_removal"),

@@ -107,3 +107,31 @@ rule rdm:
         "python -m convergent rdm --activations {input.activations} --images {params.images}"
         " --engine {resources.engine} --workers {resources.tasks} --threads {threads}"
         " --output {output} > {log} 2>&1"
+
+
+rule exemplars:
+    """Find the images that excite every unit of a snapshot most."""
+    input:
+        activations="<results>/activations/{snapshot}.zarr",
+        inspected=ancient(inspected_of("snapshot")),
+    output:
+        directory("<results>/exemplars/{snapshot}.zarr"),
+    log:
+        "<logs>/exemplars/{snapshot}.log",
+    benchmark:
+        "<benchmarks>/exemplars/{snapshot}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("exemplars"),
+        engine="threads",
+        tasks=1,
+        runtime=minutes("exemplars"),
+    params:
+        images=EXPERIMENT.patches.images,
+        code=code_digest("steps.exemplars"),
+    shell:
+        "python -m convergent exemplars --activations {input.activations} --images {params.images}"
+        " --engine {resources.engine} --workers {resources.tasks} --threads {threads}"
+        " --output {output} > {log} 2>&1"

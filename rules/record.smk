@@ -80,3 +80,40 @@ rule predictions:
         "python -m convergent predictions --recipe {params.recipe:q} --training {input.training}"
         " --stage {wildcards.stage} --probe {input.probe} --batch {params.batch} --threads {threads}"
         " --output {output} > {log} 2>&1"
+
+
+rule patches:
+    """Cut out what the units shown of a pair look at: patches, attributions and preferred images."""
+    input:
+        unpack(shown_by),
+        exemplars_a="<results>/exemplars/{a}.zarr",
+        exemplars_b="<results>/exemplars/{b}.zarr",
+        training_a=training_of("a"),
+        training_b=training_of("b"),
+        inspected=ancient(inspected_of("a")),
+        probe=probe_of("a"),
+    output:
+        directory("<results>/patches/{a}--{b}.zarr"),
+    log:
+        "<logs>/patches/{a}--{b}.log",
+    benchmark:
+        "<benchmarks>/patches/{a}--{b}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=peak("patches"),
+        runtime=minutes("patches"),
+        gpu=GPU,
+    params:
+        recipe=recipe,
+        settings=settings("patches"),
+        shown=lambda wildcards, input: " ".join(
+            f"--{measure.replace('_', '-')} {input[measure]}" for measure in shown_by(wildcards)
+        ),
+        code=code_digest("steps.patches"),
+    shell:
+        "python -m convergent patches --recipe {params.recipe:q} --settings {params.settings:q}"
+        " --exemplars-a {input.exemplars_a} --exemplars-b {input.exemplars_b}"
+        " --training-a {input.training_a} --training-b {input.training_b} --probe {input.probe}"
+        " {params.shown} --threads {threads} --output {output} > {log} 2>&1"

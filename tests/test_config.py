@@ -115,6 +115,10 @@ EXPERIMENT_FAULTS = [
     ("measures", [], "configuration: measures: 0 given, at least 1 needed"),
     ("measures", ["statistic"], "configuration: measures[0]: 'statistic' is none of …; did you mean statistics?"),
     ("measures", ["matching"] * 2, "configuration: measures: 'matching' stands twice"),
+    ("patches.images", -1, "configuration: patches.images: -1 is below 0"),
+    ("patches.units", 0, "configuration: patches.units: 0 is below 1"),
+    ("patches.step", 1, "configuration: patches: unknown key 'step'; … did you mean steps?"),
+    ("name", "patches", "configuration: name: patches is a folder of results already; choose another name"),
     ("rsa.images", 9, "configuration: rsa.images: 9 images make no 10 equal folds (probe.folds)"),
     (
         "moments.precision",

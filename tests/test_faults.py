@@ -41,6 +41,7 @@ READ = {
         "b": "moments_b/conv/mean/c.0.0",
         "between": "between/fc/comoment_permuted/c.0.0.0.0",
     },
+    "exemplars": {"activations": "a/fc/image_id/c.0"},
     "rdm": {"activations": "pooled_a/conv/activation/c.0.0"},
     "cross_layer": {"a": "pooled_a/fc/activation/c.1.0", "b": "pooled_b/conv/activation/c.0.0"},
 }

@@ -10,7 +10,7 @@ from convergent.__main__ import STEPS, main
 
 NAMES = sorted(path.stem for path in STEPS.glob("[a-z]*.py"))
 STATISTICS = ["within", "between", "statistics", "correlation", "matching", "sparse_prediction", "clustering"]
-STATISTICS += ["summary", "figure"]
+STATISTICS += ["exemplars", "summary", "figure"]
 PAIR = ["--a", "a.zarr", "--b", "b.zarr", "--between", "c.zarr", "--output", "d.zarr"]
 
 

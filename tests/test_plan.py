@@ -17,6 +17,7 @@ from convergent import (
     histograms,
     joint_histograms,
     moments,
+    patches,
     rdms,
     recording,
     samples,
@@ -59,6 +60,7 @@ def of_layers(*layers: Layer) -> Network:
 def test_memory__has_the_constants_of_the_code() -> None:
     """The Snakefile imports the plan, so the plan cannot import the code."""
     assert memory.PENDING == recording.PENDING
+    assert memory.ATTRIBUTED == patches.BATCH
     assert memory.PANEL == rdms.HELD_BYTES
     assert memory.JOINED == _pair.IN_MEMORY
     assert memory.SPLIT == held_out.IN_MEMORY
@@ -140,6 +142,39 @@ def test_count__of_stitching_has_the_untrained_senders(
     assert counted["stitching"] == jobs.results(of) == 3 * len(stages)
 
 
+@pytest.mark.parametrize(
+    ("measures", "images", "expected"),
+    [
+        (["matching"], 9, {"exemplars": 8, "patches": 4, "figure": 2 * 2 * 3}),
+        (["matching", "subspace_match"], 9, {"exemplars": 8, "patches": 4, "figure": 2 * 2 * 5}),
+        (["matching"], 0, {"figure": 2 * 2 * 2}),
+        (["rsa"], 9, {"figure": 2 * 2 * 1}),
+    ],
+)
+def test_count__has_patches_of_first_pairs_alone(measures: list[str], images: int, expected: dict[str, int]) -> None:
+    """By hand: two networks at two stages; figures of matching two, or three with patches."""
+    of = experiment(networks=["a", "b"], measures=measures, patches={"images": images})
+    counted = jobs.count(of, {"a": recipe(), "b": recipe()})
+    found = {rule: sum(of_rule.values()) for rule, of_rule in counted.items()}
+    assert {rule: found.get(rule) for rule in ("exemplars", "patches", "figure") if rule in found} == expected
+
+
+def test_patches__are_at_most_of_whole_images_and_of_the_units_there_are() -> None:
+    """By hand: digits of 64 pixels in one channel; 4 and 8 units a side, 5 patches and a preferred image of each."""
+    of = experiment(patches={"images": 5, "units": 2})
+    layers = [Layer(4, 1), Layer(30, 1)]
+    pixels = 5 * 64 * (1 + 2 + 2 + 1) + 64
+    assert stores.patches(layers, of, recipe()) == 2 * 12 * pixels + 2 * stores.PATCHES_FIXED
+
+
+def test_seconds__of_patches_are_those_of_its_passes() -> None:
+    """By hand: 16 rows and columns at twice the cost; 2 × 4 units, 5 patches there and back twice, 7 steps."""
+    of = experiment(patches={"images": 5, "units": 1, "steps": 7})
+    network = replace(of_layers(Layer(16, 64)), operations=10**9)
+    passes = 2 * 16 + 3 * 8 * (2 * 5 + 7) / 2
+    assert times.seconds("patches", network, recipe(), of) == pytest.approx(7 + passes * 1e9 / times.FORWARD)
+
+
 def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None]:
     """What `memory.peak` is asked for a row of docs/measured/memory.csv."""
     of = experiment(
@@ -171,7 +206,7 @@ def test_peak__grows_with_units_and_not_with_images() -> None:
     network, wider = of_layers(Layer(512, 16)), of_layers(Layer(1024, 16))
     few, many = (experiment(probe={"images": images}) for images in (20_000, 200_000))
     of_images = {"cross_layer", "matching", "similarity", "ensemble"}
-    whole = {"inspect", "train", "probe", "summary", "figure"}
+    whole = {"inspect", "train", "probe", "patches", "summary", "figure"}
     shared = {"rsa", "mutual_information", "ensemble"}  # of wider layers the latter holds less at once
     for rule in memory.RULES.keys() - whole:
         assert rule in shared or memory.peak(rule, wider, few) > memory.peak(rule, network, few), rule
@@ -181,7 +216,7 @@ def test_peak__grows_with_units_and_not_with_images() -> None:
 
 def test_peak__of_streamed_rules_is_that_of_the_largest_layer() -> None:
     one, many = of_layers(Layer(1024, 1)), of_layers(*[Layer(1024, 1)] * 20)
-    for rule in ("within", "between", "edges", "rdm", "statistics", "subspace_match_sampled"):
+    for rule in ("within", "between", "edges", "exemplars", "rdm", "statistics", "subspace_match_sampled"):
         assert memory.peak(rule, many, experiment()) == memory.peak(rule, one, experiment()), rule
     assert (
         memory.peak("correlation", many, experiment()) > memory.peak("correlation", one, experiment()) + 19 * 5 * 2**23

@@ -33,6 +33,8 @@ IMPORTED = {
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
     "record": TRAINED | {"recording", "rounding", "layout", "shards"},
+    "patches": TRAINED | {"patches", "attribution", "preferred", "receptive_fields", "shown", "steps._sides"},
+    "exemplars": {"store", "blocks", "engine", "exemplars", "steps._snapshot"},
     "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},
     "between": PASS | {"moments", "device", "tiles", "compiled", "steps._sides"},
     "edges": {"store", "folds", "engine", "bins", "compiled", "steps._snapshot"},

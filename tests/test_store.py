@@ -76,6 +76,19 @@ def test_read__gives_what_was_saved(saved: Path, layers: dict[str, xr.Dataset]) 
     }
 
 
+def test_read__gives_texts_of_a_transposed_array_where_they_were(tmp_path: Path) -> None:
+    """zarr by itself writes them in the order of memory."""
+    names = np.array([["a", "b", "c"], ["d", "e", "f"]], dtype=np.dtypes.StringDType()).T
+    numbers = np.zeros(names.shape)
+    dims = ("unit", "rank")
+    exemplars = {"activation": (dims, numbers), "image_id": (dims, names)} | {
+        name: (dims, numbers.astype(np.int64)) for name in ("label", "y", "x")
+    }
+    store.save({"conv": xr.Dataset(exemplars)}, tmp_path / "a.zarr", "exemplars", {})
+    found = store.read(tmp_path / "a.zarr", "exemplars").layers["conv"]["image_id"].values
+    assert found.tolist() == names.tolist()
+
+
 def test_read__gives_the_stored_chunks_to_dask(saved: Path, layers: dict[str, xr.Dataset]) -> None:
     found = store.read(saved, "moments_within", chunks={}).layers["fc"]
     assert found["comoment"].chunks == ((1,) * FOLDS, (4,), (4,))

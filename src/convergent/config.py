@@ -46,7 +46,9 @@ Measure = Literal[
 ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs", "ensemble")
 OF_ONE_STAGE = ("stitching", "unit_removal")
 # Folders of results/, which no experiment may be named.
-FOLDERS = {"activations", "benchmarks", "edges", "figures", "logs", "maps", "measures", "moments", "networks"} | {
+FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs", "maps", "measures", "moments"} | {
+    "networks",
+    "patches",
     "pooled",
     "predictions",
     "probe",
@@ -196,6 +198,17 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
+class Patches:
+    images: int = key("images of a unit, those that excite it most, a patch of each; 0: no patches at all", minimum=0)
+    units: int = key(
+        "best matches and worst matches that are shown of a layer, and half the members of a minimal match of each "
+        "network",
+        minimum=1,
+    )
+    steps: int = key("steps of activation maximisation, the image that a unit prefers; 0: none", minimum=0)
+
+
+@dataclass(frozen=True)
 class Comparison:
     name: str = key("name of the comparison, in the table and of its folder of figures", pattern=NAME)
     stage: str = key("stage at which networks are compared; where there is a `stage_b`, of A", pattern=NAME)
@@ -232,6 +245,7 @@ class Experiment:
     stitching: Stitching = key("layers of one network in the other")
     unit_removal: UnitRemoval = key("what is lost without some units")
     ensemble: Ensemble = key("what the mean answer of two networks gains")
+    patches: Patches = key("what the units look at, of the first pair of a comparison")
     name: str | None = key("results go to results/{name}; none: to results", None, pattern=NAME)
 
 

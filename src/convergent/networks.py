@@ -136,7 +136,7 @@ def nodes(network: nn.Module, image_shape: Sequence[int]) -> tuple[dict[str, lis
         and output.ndim in (2, 4)
         and named[name].op not in ("placeholder", "output")
     }
-    return shapes, [name for name in shapes if _is_relu(named[name], network)]
+    return shapes, [name for name in shapes if is_relu(named[name], network)]
 
 
 def extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
@@ -151,7 +151,8 @@ def extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     return extracting
 
 
-def _is_relu(node: Node, network: nn.Module) -> bool:
+def is_relu(node: Node, network: nn.Module) -> bool:
+    """Whether a node of a network's graph is a ReLU, as a module or as a function."""
     if node.op == "call_module":
         return isinstance(network.get_submodule(str(node.target)), nn.ReLU)
     return node.op in ("call_function", "call_method") and node.target in RELU

@@ -22,7 +22,19 @@ PACKAGE = Path(__file__).parent
 # as it is: none of these changes a result.
 NOT_DIGESTED = {"schema", "config", "provenance", "errors", "files", "activations", "replacement"}
 MODULE = {"scikit-learn": "sklearn", "dask-ml": "dask_ml"}
-RECORDED = ("numpy", "scipy", "scikit-learn", "xarray", "zarr", "dask", "dask-ml", "numba", "torch", "torchvision")
+RECORDED = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "xarray",
+    "zarr",
+    "dask",
+    "dask-ml",
+    "numba",
+    "torch",
+    "torchvision",
+    "captum",
+)
 
 
 def code_digest(*modules: str) -> str:

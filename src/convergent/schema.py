@@ -3,7 +3,8 @@
 Dimensions: ``image`` (probe images, in order), ``fold`` (consecutive images), ``y`` and ``x`` (spatial
 positions; ``position`` of a sample of them), ``unit`` (channel or neuron; ``unit_a`` and ``unit_b`` for the two
 sides of a pair, ``unit_*_other`` for the second axis of a within-network matrix), ``replicate`` (permutations of
-the images), ``class`` (of the data set), ``map`` and ``half`` (of the folds; maps between the units of a pair).
+the images), ``class`` (of the data set), ``map`` and ``half`` (of the folds; maps between the units of a pair),
+``rank`` (images of a unit, the most exciting first), ``patch_y``, ``patch_x`` and ``channel`` (pixels).
 """
 
 from typing import Any
@@ -19,6 +20,9 @@ CHUNK_KEYS: dict[str, Any] = {"name": "default", "separator": "."}
 
 # What "…" stands for: one value an image, a sample of its positions (y and x are coordinates of theirs), or all.
 POSITIONS: tuple[Dims, ...] = ((), ("position",), ("y", "x"))
+
+# A patch of an image.
+PIXELS: Dims = ("patch_y", "patch_x", "channel")
 
 # Which image a value is of, as the probe tells it.
 IMAGES: dict[str, tuple[Dims, str]] = {
@@ -49,6 +53,11 @@ CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
         "comoment_permuted": (("replicate", "fold", "unit_a", "unit_b"), "f"),
     },
     "edges": {"edge": (("unit", "bin"), "f")},
+    "exemplars": {
+        "activation": (("unit", "rank"), "f"),
+        "image_id": (("unit", "rank"), "T"),
+        **dict.fromkeys(("label", "y", "x"), (("unit", "rank"), "i")),
+    },
     "rdms": {
         "euclidean": (("image", "image_other"), "f"),
         "correlation": (("image", "image_other"), "f"),
@@ -61,6 +70,20 @@ CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
         "intercept_ba": (("half", "map", "unit_a"), "f"),
     },
     "predictions": {"logit": (("image", "class"), "f"), **IMAGES},
+    "patches": {
+        f"{name}_{side}": ((f"unit_{side}", "rank", *dims), dtype)
+        for side in "ab"
+        for name, dims, dtype in (
+            ("patch", PIXELS, "i"),
+            ("guided_backpropagation", PIXELS, "f"),
+            ("deconvolution", PIXELS, "f"),
+            ("inside", PIXELS[:2], "i"),
+            ("top", (), "i"),
+            ("left", (), "i"),
+            ("image_id", (), "T"),
+            ("activation", (), "f"),
+        )
+    },
     # Every measure: what the table shows, in the same form; its own variables are declared beside its formula.
     "measure": {
         "summary": (("statistic",), "f"),

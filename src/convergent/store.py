@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec
@@ -54,11 +55,24 @@ def write_tree(layers: Layers, part: Path, attributes: Mapping[str, Any]) -> Non
         if dataset.chunks:
             dataset = dataset.assign({name: _by_shards(v, encoding[name]) for name, v in dataset.data_vars.items()})
         with about(layer):
-            dataset.to_zarr(part, group=layer, mode="a", encoding=encoding, consolidated=False, write_empty_chunks=True)
+            _in_order(dataset).to_zarr(
+                part, group=layer, mode="a", encoding=encoding, consolidated=False, write_empty_chunks=True
+            )
         names += [layer] * (layer != "/")
     root = zarr.open_group(part, mode="r+", use_consolidated=False)
     root.attrs.update({"format": FORMAT, "layers": names, **attributes})
     consolidate(part)
+
+
+def _in_order(dataset: xr.Dataset) -> xr.Dataset:
+    """The same with texts in C order: zarr writes those of a transposed array as they lie (zarr-python #3558)."""
+    return dataset.assign(
+        {
+            name: array.copy(data=np.ascontiguousarray(array.values))
+            for name, array in dataset.data_vars.items()
+            if array.dtype.kind == "T" and array.ndim > 1
+        }
+    )
 
 
 def _by_shards(array: xr.DataArray, encoding: dict[str, Any]) -> xr.DataArray:

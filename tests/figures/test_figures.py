@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from convergent import activations, bins, folds, histograms, joint_histograms, moments, rdms, samples
+from convergent import activations, bins, folds, histograms, joint_histograms, moments, rdms, samples, shown
+from convergent.figures import style
 from convergent.measures.clustering import clustering
 from convergent.measures.correlation import correlation
 from convergent.measures.cross_layer import cross_layer
@@ -25,6 +27,7 @@ from convergent.measures.stitching import stitching
 from convergent.measures.subspace_match import subspace_match
 from convergent.measures.subspace_match_sampled import subspace_match_sampled
 from convergent.measures.unit_removal import ORDERS, unit_removal
+from convergent.plan import jobs
 from convergent.steps.figure import FIGURES
 from convergent.store import Store
 
@@ -48,6 +51,24 @@ def layers_of(seed: int, shared: dict[str, np.ndarray], strength: float) -> dict
     return found
 
 
+def patches_of(pair: xr.Dataset) -> xr.Dataset:
+    """Patches of all units of a pair: random colours, the last rank without an image."""
+    generator = np.random.default_rng(1)
+    found = {}
+    for side in "ab":
+        units, dims = pair.sizes[f"unit_{side}"], (f"unit_{side}", "rank", "patch_y", "patch_x")
+        colours = (*dims, "channel"), generator.integers(0, 255, (units, 3, 6, 5, 3)).astype(np.uint8)
+        inside = np.ones((units, 3, 6, 5), dtype=np.int8)
+        inside[:, 0, 4:], inside[:, 2] = 0, 0
+        found |= {
+            f"patch_{side}": colours,
+            f"guided_backpropagation_{side}": ((*dims, "channel"), generator.uniform(-1, 1, (units, 3, 6, 5, 3))),
+            f"inside_{side}": (dims, inside),
+            f"preferred_{side}": ((dims[0], *dims[2:], "channel"), colours[1][:, 0]),
+        }
+    return xr.Dataset(found, {f"unit_{side}": pair[f"unit_{side}"].values for side in "ab"})
+
+
 def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[str, str]) -> dict[str, Store]:
     """Every measure of a pair."""
     found: dict[str, dict[str, xr.Dataset]] = {}
@@ -59,6 +80,7 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
         rows = [side.mean([dim for dim in ("y", "x") if dim in side.dims]) for side in (x, y)]
         results = {
             "correlation": correlation(pair),
+            "patches": patches_of(pair),
             "matching": matching(pair, *rows, rotations=3, permutations=3),
             "mutual_information": mutual_information(counted, pair),
             "sparse_prediction": predicted,
@@ -75,7 +97,7 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
         {name: side[name].mean(["y", "x"]) if name == "conv" else side[name] for name in LAYERS} for side in (a, b)
     ]
     found |= functional(np.random.default_rng([*"".join(names.values()).encode()]), pooled)
-    return {measure: Store(layers, names) for measure, layers in found.items()} | {
+    return {measure: Store(layers, names | {"units": 2}) for measure, layers in found.items()} | {
         "cross_layer": Store({"/": cross_layer(*pooled)}, names)
     }
 
@@ -163,7 +185,7 @@ def test_draw__names_every_layer_and_what_is_compared(
     assert saved(figure) > 10_000
     written = texts(figure)
     assert all(layer in written for layer in (LAYERS[-1:] if name == "ensemble" else LAYERS))
-    of_one_pair = name in ("correlation_matrices", "clusters")
+    of_one_pair = name in jobs.FIGURES_OF_ONE_PAIR
     # Altered, an untrained network has nothing to lose.
     alone = of_one_pair or name in FUNCTIONAL
     assert ("net-s0-final" if of_one_pair else "final") in written
@@ -234,3 +256,46 @@ def test_ensemble__tells_the_correlation_over_pairs(trained: Stores, saved: Call
     gain = [float(s.layers["/"]["summary"].sel(statistic="gain")) for s in trained["ensemble"]]
     assert saved(figure) > 10_000
     assert f"r = {-np.corrcoef(alike, gain)[0, 1]:.2f}, no error from so few seeds" in texts(figure)
+
+
+def test_matched_units__draws_the_patches_of_the_best_match_first(trained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.matched_units").draw(trained, {})
+    matching, patches = (trained[measure][0].layers["conv"] for measure in ("matching", "patches"))
+    best = int(matching["r_one_to_one_a"].values.argmax())
+    partner = matching["partner_one_to_one_a"].values[best]
+    written = f"r = {matching['r_one_to_one_a'].values[best]:.2f}   A {best}, B {partner}"
+    assert figure.axes[0].texts[0].get_text() == written
+    tiles = [np.asarray(image.get_array()) for image in figure.axes[0].images]
+    for tile, side, unit in ((tiles[0], "a", best), (tiles[3], "b", partner)):
+        # Patches of 6 × 5 are drawn 7 times as large, with 4 white pixels between; the first ends after four rows.
+        patch = patches[f"patch_{side}"].sel({f"unit_{side}": unit, "rank": 0})
+        np.testing.assert_allclose(tile[:28:7, :35:7], patch[:4] / 255)
+        np.testing.assert_allclose(tile[35, 0], to_rgb(style.DEAD))
+        np.testing.assert_allclose(tile[46::7, :35:7][:6], 1)
+
+
+def test_matched_units__does_without_preferred_images(trained: Stores) -> None:
+    without = [
+        Store(
+            {name: layer.drop_vars(["preferred_a", "preferred_b"]) for name, layer in one.layers.items()},
+            one.attributes,
+        )
+        for one in trained["patches"]
+    ]
+    figure = importlib.import_module("convergent.figures.matched_units").draw(trained | {"patches": without}, {})
+    assert "preferred" not in texts(figure)
+    assert len(figure.axes[0].images) == 2 * 2 * 2
+
+
+def test_minimal_match_units__draws_the_members_that_fit(trained: Stores) -> None:
+    fc = trained["subspace_match"][0].layers["fc"]
+    everything = fc.assign({name: xr.ones_like(fc[name]) for name in ("minimal_member_a", "minimal_member_b")})
+    store = Store(trained["subspace_match"][0].layers | {"fc": everything}, {})
+    figure = importlib.import_module("convergent.figures.minimal_match_units").draw(
+        trained | {"subspace_match": [store]}, {}
+    )
+    chosen = shown.minimal(everything, 2)
+    expected = [f"{side.upper()} {unit}" for side in "ab" for unit in chosen[f"unit_{side}"].values]
+    written = [text.get_text() for text in figure.axes[LAYERS.index("fc")].texts]
+    assert [text for text in written if "more" not in text] == expected
+    assert written.count("1 more") == 2  # five units of each network, of which four are shown

@@ -37,6 +37,7 @@ SMALL = {
     "stitching": {"alphas": [0.3, 0.03]},
     "unit_removal": {"shares": [0.5], "draws": 2},
     "ensemble": {"permutations": 4},
+    "patches": {"images": 4, "units": 1, "steps": 2},
 }
 
 

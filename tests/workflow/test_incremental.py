@@ -46,6 +46,8 @@ READS: dict[str, set[str]] = {
     "stitching": {"train", "probe", "maps"},
     "unit_removal": {"train", "probe", "within", "matching"},
     "ensemble": {"predictions"},
+    "exemplars": {"record"},
+    "patches": {"exemplars", "train", "probe", "matching", "subspace_match"},
     "summary": {"statistics", *PAIR_MEASURES},
     "figure matching_by_depth": {"matching"},
     "figure matching_curves": {"matching"},
@@ -54,6 +56,8 @@ READS: dict[str, set[str]] = {
     "figure sparse_prediction": {"sparse_prediction"},
     "figure code_types": {"sparse_prediction"},
     "figure clusters": {"clustering", "correlation"},
+    "figure matched_units": {"matching", "patches"},
+    "figure minimal_match_units": {"subspace_match", "patches"},
     "figure cluster_subspaces": {"clustering"},
     "figure subspace_match": {"subspace_match"},
     "figure subspace_match_sampled": {"subspace_match_sampled"},
@@ -66,6 +70,9 @@ READS: dict[str, set[str]] = {
     "figure unit_removal": {"unit_removal"},
     "figure ensemble": {"ensemble", "matching"},
 }
+OF_FIRST_PAIR = {"figure correlation_matrices", "figure clusters", "figure matched_units"} | {
+    "figure minimal_match_units"
+}
 FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
     "figure code_types",
@@ -73,7 +80,7 @@ BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure sim
 }
 # Figures with an error over seeds.
 OVER_SEEDS = BY_DEPTH | {"figure stitching", "figure unit_removal", "figure ensemble"}
-TRAINED = {"record", "predictions", "stitching", "unit_removal"}  # that run trained networks
+TRAINED = {"record", "patches", "predictions", "stitching", "unit_removal"}  # that run trained networks
 PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled", "layer_pairs"}
 SPARSE = {"sparse_prediction", "clustering"}
 PLAN = ("jobs", "memory", "shapes", "stores", "table", "times")
@@ -83,10 +90,13 @@ MODULES: dict[str, set[str]] = {
     "augmentation": {"train"},
     "data": {"inspect", "probe", "train"} | TRAINED,
     "networks": {"inspect", "train"} | TRAINED,
-    "surgery": TRAINED - {"record"},
+    "surgery": TRAINED - {"record", "patches"},
+    **{name: {"patches"} for name in ("attribution", "patches", "preferred", "receptive_fields")},
+    "exemplars": {"exemplars"},
+    "shown": {"patches", "figure matched_units", "figure minimal_match_units"},
     "recording": {"record"},
-    "blocks": PASSES,
-    "engine": PASSES | SPARSE | {"rdm", "edges"},
+    "blocks": PASSES | {"exemplars"},
+    "engine": PASSES | SPARSE | {"rdm", "edges", "exemplars"},
     "folds": PASSES
     | {"rdm", "edges", "cross_layer", "rsa", "ensemble", "maps", "summary"}
     | {"stitching", "unit_removal"}
@@ -129,6 +139,7 @@ MODULES: dict[str, set[str]] = {
     "snapshots": {"summary"} | OVER_SEEDS,
     "reading": {"summary"},
     "figures/style": FIGURES,
+    "figures/mosaic": {"figure matched_units", "figure minimal_match_units"},
     "figures/layer_map": {"figure cross_layer", "figure layer_pairs"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
@@ -136,8 +147,8 @@ MODULES: dict[str, set[str]] = {
     "steps/_pair": OF_MOMENTS | {"maps"},
     "steps/_trained": TRAINED,
     "steps/_trained_pair": {"stitching", "unit_removal"},
-    "steps/_snapshot": {"within", "statistics", "edges", "rdm"},
-    "steps/_sides": {"between", "maps"} | PAIR_MEASURES,
+    "steps/_snapshot": {"within", "statistics", "edges", "rdm", "exemplars"},
+    "steps/_sides": {"between", "maps", "patches"} | PAIR_MEASURES,
     "steps/figure": FIGURES,
     # None changes a result by itself; a new layout of the stores raises store.FORMAT.
     **{
@@ -247,7 +258,7 @@ def test_plan__seed_added(finished: Project) -> None:
     # Of the three new pairs also each network untrained beside the other as it is.
     pairs = dict.fromkeys(PAIR_MEASURES, 6) | {"between": 6 + 6, "maps": 6 + 6}
     # The figures of the first pair are none of the new ones'.
-    figures = dict.fromkeys(FIGURES - {"figure correlation_matrices", "figure clusters"}, 2)
+    figures = dict.fromkeys(FIGURES - OF_FIRST_PAIR, 2)
     assert planned == Counter(once | pairs | figures)
 
 
@@ -263,6 +274,8 @@ SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
     ({"stitching": {"alphas": [0.3]}}, {"maps"}),
     ({"unit_removal": {"shares": [0.5], "draws": 3}}, {"unit_removal"}),
     ({"ensemble": {"permutations": 5}}, {"ensemble"}),
+    ({"patches": {"images": 5, "units": 1, "steps": 2}}, {"exemplars"}),
+    ({"patches": {"images": 4, "units": 1, "steps": 3}}, {"patches"}),
     ({"rsa": {"images": 40, "permutations": 4}}, {"rdm"}),
     ({"moments": {"permutations": 2}}, {"between", "mutual_information"}),
     ({"recording": {"dtype": "float32"}}, {"record"}),
@@ -291,7 +304,8 @@ def test_plan__recipe_changed(finished: Project) -> None:
 
 
 def test_plan__measure_left_out(finished: Project) -> None:
-    finished.configure(measures=["statistics", "correlation", "matching"])
+    # Patches are of the units that matching and subspace_match show.
+    finished.configure(measures=["statistics", "correlation", "matching", "subspace_match"])
     planned = finished.planned()
     finished.configure()
     assert planned == Counter({"summary": 1, "all": 1})

@@ -33,7 +33,11 @@ FIGURES_OF_ALL_PAIRS = {
 FIGURES_OF_ONE_PAIR = {
     "correlation_matrices": ["correlation", "matching"],
     "clusters": ["clustering", "correlation"],
+    "matched_units": ["matching", "patches"],
+    "minimal_match_units": ["subspace_match", "patches"],
 }
+# What patches are made of: the units that these measures show.
+SHOWN_BY = ("matching", "subspace_match")
 # Those of a pair that read its moments.
 OF_MOMENTS = set(get_args(Measure)) - {
     "statistics",
@@ -53,14 +57,20 @@ READ_BY = {
     "predictions": {"ensemble"},
     "maps": {"stitching"},
 }
-OF_SNAPSHOTS = ("record", "within", "edges", "rdm", "statistics", "predictions")
+OF_SNAPSHOTS = ("record", "within", "edges", "rdm", "statistics", "predictions", "exemplars")
+
+
+def patched(experiment: Experiment, comparison: Comparison) -> list[str]:
+    """The measures whose units patches are made of; where there are none, nor are patches."""
+    measures = measures_of(experiment, comparison) if experiment.patches.images else []
+    return [measure for measure in SHOWN_BY if measure in measures]
 
 
 def figures(experiment: Experiment, comparison: Comparison) -> list[str]:
     """The figures of a comparison: those whose measures are all computed."""
-    measures = set(measures_of(experiment, comparison))
+    computed = {*measures_of(experiment, comparison), *(["patches"] if patched(experiment, comparison) else [])}
     known = FIGURES_OF_ALL_PAIRS | FIGURES_OF_ONE_PAIR
-    return [figure for figure, needed in known.items() if set(needed) <= measures]
+    return [figure for figure, needed in known.items() if set(needed) <= computed]
 
 
 def networks(experiment: Experiment, comparison: Comparison) -> list[str]:
@@ -82,7 +92,10 @@ def controls(pair: tuple[str, str], recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def made(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Counter[str]]:
-    """Stores of each rule that makes one of a snapshot or a pair, for each network; a pair counts for that of A."""
+    """Stores of each rule that makes one of a snapshot or a pair, for each network; a pair counts for that of A.
+
+    Patches are of the first pair of a comparison and network alone.
+    """
     needed: dict[str, set[tuple[str, ...]]] = {"record": set()}
 
     def need(rules: Iterable[str], pair: tuple[str, str]) -> None:
@@ -93,12 +106,15 @@ def made(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Cou
     for comparison in experiment.comparisons:
         measures = measures_of(experiment, comparison)
         read = [rule for rule, readers in READ_BY.items() if readers & set(measures)]
+        first = {network_of("--".join(pair)): pair for pair in reversed(pairs(experiment, comparison))}
+        for pair in first.values() if patched(experiment, comparison) else ():
+            need(("exemplars", "patches"), pair)
         for pair in pairs(experiment, comparison):
             need(("record", *read, *measures), pair)
             for control in controls(pair, recipes[network_of(pair[0])]) if "stitching" in measures else ():
                 need(("record", "within", "between", "maps"), control)
-    order = ["record", *(rule for rule in READ_BY if rule in needed), *(m for m in experiment.measures if m in needed)]
-    return {rule: Counter(network_of(names[0]) for names in needed[rule]) for rule in order}
+    order = ("record", *READ_BY, *experiment.measures, "exemplars", "patches")
+    return {rule: Counter(network_of(names[0]) for names in needed[rule]) for rule in order if rule in needed}
 
 
 def results(experiment: Experiment) -> int:

@@ -20,6 +20,7 @@ from convergent.plan.shapes import Layer, Network
 MB = 10**6
 MIB = 2**20
 PENDING = 8  # recording.PENDING
+ATTRIBUTED = 16  # patches.BATCH
 PANEL = 256 * MIB  # rdms.HELD_BYTES
 JOINED = 256 * MIB  # steps._pair.IN_MEMORY
 SPLIT = 64 * MIB  # held_out.IN_MEMORY
@@ -114,6 +115,13 @@ def _recording(network: Network, experiment: Experiment, recipe: Recipe | None, 
     return threads * of_batch + (threads + 2) * converted + sum(chunks) + sum(pooled) + (PENDING + 2) * max(chunks)
 
 
+def _patches(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """All nodes of a batch and their gradients, weights of both networks, the patches of a layer in two copies."""
+    assert recipe is not None
+    of_layer = max(stores.patches([layer], experiment, recipe) for layer in network.layers)
+    return 4 * (3 * network.parameters + 2 * ATTRIBUTED * network.values) + 2 * of_layer
+
+
 def _cross_layer(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
     """The spatial means of all layers of a network in float64, and of one of the other in five copies."""
     images, units = experiment.probe.images, [layer.units for layer in network.layers]
@@ -173,6 +181,13 @@ def _edges(layer: Layer, experiment: Experiment, threads: int) -> float:
     most = max(experiment.mutual_information.samples // layer.positions, 1)
     image = _itemsize(experiment) * layer.units * layer.positions
     return 2 * image * min(experiment.probe.images, most)
+
+
+def _exemplars(layer: Layer, experiment: Experiment, threads: int) -> float:
+    """In each thread a chunk, the order of its images for each unit, and all positions of those that are kept."""
+    images, itemsize = _chunk_images(layer, experiment), _itemsize(experiment)
+    kept = min(experiment.patches.images, images) * layer.positions * itemsize
+    return threads * (_chunk(layer, experiment) + layer.units * (images * (8 + 2 * itemsize) + kept))
 
 
 def _rdm(layer: Layer, experiment: Experiment, threads: int) -> float:
@@ -295,6 +310,7 @@ RULES: Mapping[str, tuple[int, Work]] = {
     "within": (290 * MB, _one_by_one(_within)),
     "between": (293 * MB, _one_by_one(_between)),
     "edges": (241 * MB, _one_by_one(_edges)),
+    "exemplars": (241 * MB, _one_by_one(_exemplars)),
     "rdm": (325 * MB, _one_by_one(_rdm)),
     "statistics": (241 * MB, _one_by_one(_statistics)),
     "correlation": (221 * MB, _together("correlation", _correlation)),
@@ -313,6 +329,7 @@ RULES: Mapping[str, tuple[int, Work]] = {
     "stitching": (1100 * MB, _stitching),
     "unit_removal": (1100 * MB, _unit_removal),
     "ensemble": (232 * MB, _ensemble),
+    "patches": (1250 * MB, _patches),
     "summary": (270 * MB, _nothing),
     "figure": (330 * MB, _nothing),
 }

@@ -8,7 +8,7 @@ All units are taken to be alive. Values are uncompressed.
 import math
 from collections.abc import Mapping, Sequence
 
-from convergent.config import Experiment
+from convergent.config import Experiment, Recipe
 from convergent.datasets import NAMED
 from convergent.plan.shapes import Layer
 
@@ -35,6 +35,7 @@ ARRAYS: dict[str, dict[str, str]] = {
         "replicate fold": "i20",
     },
     "edges": {"unit bin": "f8", "unit": "i8", "bin": "i8"},
+    "exemplars": {"unit rank": "f4 i8 i8 i8", "unit rank_id": "i1", "unit": "i8", "rank": "i8"},
     "rdm": {"rdm_image rdm_image": "f4 f4", "rdm_image": "i8 i8", "rdm_image_id": "i1"},
     "statistics": {"unit octave": "i8", "unit": "f8 f8 f8 f8 f4 f4 i8 i1"},
     "correlation": {"unit unit": "f8 f8 f8 f8 f8", "unit": "i8 i8 i8 i8"},
@@ -79,6 +80,7 @@ FIXED = {
     "within": 11_990,
     "between": 17_760,
     "edges": 6_300,
+    "exemplars": 12_460,
     "rdm": 10_900,
     "statistics": 35_400,
     "correlation": 31_700,
@@ -98,6 +100,7 @@ FIXED = {
     "unit_removal": 29_272,
     "ensemble": 20_168,
 }
+PATCHES_FIXED = 52_000  # bytes a layer, beside the pixels
 OF_ONE_GROUP = {"probe", "cross_layer", "layer_pairs", "predictions", "ensemble"}  # no group a layer
 
 
@@ -130,6 +133,15 @@ def layer_bytes(kind: str, layer: Layer, experiment: Experiment, data: str) -> i
     return FIXED[kind] + _values(kind, sizes)
 
 
+def patches(layers: Sequence[Layer], experiment: Experiment, recipe: Recipe) -> int:
+    """Bytes of the patches of a pair, at most: as large as the images, and of other units for each figure."""
+    settings, known = experiment.patches, NAMED.get(recipe.data)
+    channels, height, width = (known.shape if known else None) or (3, recipe.image_size or 0, recipe.image_size or 0)
+    pixels = height * width * (5 * channels + 1)  # a patch, both attributions as float16, and what lies inside
+    units = 2 * sum(min(4 * settings.units, layer.units) for layer in layers)
+    return units * (settings.images * pixels + height * width * channels) + PATCHES_FIXED * len(layers)
+
+
 def _values(kind: str, sizes: Mapping[str, int]) -> int:
     total = 0
     for dims, types in ARRAYS[kind].items():
@@ -157,6 +169,8 @@ def _sizes(layer: Layer, experiment: Experiment, data: str) -> dict[str, int]:
         "fold": probe.folds,
         "replicate": experiment.moments.permutations,
         "unit": layer.units,
+        "rank": min(experiment.patches.images, probe.images),
+        "rank_id": text * min(experiment.patches.images, probe.images),
         "bin": experiment.mutual_information.bins,
         "octave": 33,
         "alpha": experiment.sparse_prediction.alphas + 1 + LAMBDAS,

@@ -187,4 +187,6 @@ def _written(rule: str, network: Network, recipe: Recipe, experiment: Experiment
         return len(recipe.stages) * 4 * network.parameters + OF_TRAINING
     if rule == "summary":
         return ROW * ROWS * len(network.layers) * jobs.results(experiment)
+    if rule == "patches":
+        return stores.patches(network.layers, experiment, recipe)
     return OF_FILES[rule] if rule in OF_FILES else stores.written(rule, network.layers, experiment, recipe.data)

@@ -23,6 +23,7 @@ WIDENED = 200e6  # values of activations, read, checked and made float64
 OCTAVES = 40e6  # values of activations in histograms
 SORTED = 40e6  # values of activations, for the edges of bins
 READ = 300e6  # values of activations, read and checked
+LARGEST = 150e6  # values of activations, read, checked and compared
 COUNTED = 2e9  # samples of a pair of units in joint histograms
 CELLS = 1e8  # cells of joint histograms, for their entropy
 ASSIGNED = 2e10  # p³ of a one-to-one assignment
@@ -95,6 +96,18 @@ def _rsa(network: Network, recipe: Recipe, experiment: Experiment) -> float:
     return len(network.layers) * 6 * draws * images**2 / COMPARED
 
 
+def _patches(network: Network, recipe: Recipe, experiment: Experiment) -> float:
+    """A pass in float64 for each row and column of pixels; passes there and back, for each patch two and for each step
+    one, through the network up to the layer, half of it on average.
+    """
+    settings = experiment.patches
+    known = NAMED.get(recipe.data)
+    side = known.shape[1] if known and known.shape else recipe.image_size or 0
+    units = 2 * sum(min(4 * settings.units, layer.units) for layer in network.layers)
+    passes = 2 * 2 * side + 3 / 2 * units * (2 * settings.images + settings.steps)
+    return passes * network.operations / FORWARD
+
+
 def _cross_layer(network: Network, recipe: Recipe, experiment: Experiment) -> float:
     units = sum(layer.units for layer in network.layers)
     return 2 * experiment.probe.images * units**2 * 1.5 / PRODUCT
@@ -139,6 +152,10 @@ def _between(layer: Layer, experiment: Experiment) -> float:
 def _edges(layer: Layer, experiment: Experiment) -> float:
     samples = min(experiment.mutual_information.samples, _samples(layer, experiment))
     return max(samples, layer.positions) * layer.units / SORTED
+
+
+def _exemplars(layer: Layer, experiment: Experiment) -> float:
+    return _samples(layer, experiment) * layer.units / LARGEST
 
 
 def _rdm(layer: Layer, experiment: Experiment) -> float:
@@ -258,6 +275,7 @@ RULES: Mapping[str, tuple[float, Work]] = {
     "within": (1.3, _of_layers(_within)),
     "between": (1.3, _of_layers(_between)),
     "edges": (1.3, _of_layers(_edges)),
+    "exemplars": (1.3, _of_layers(_exemplars)),
     "rdm": (1.6, _of_layers(_rdm)),
     "statistics": (1.3, _of_layers(_statistics)),
     "correlation": (1.3, _of_layers(_correlation)),
@@ -276,6 +294,7 @@ RULES: Mapping[str, tuple[float, Work]] = {
     "stitching": (5, _stitching),
     "unit_removal": (5, _unit_removal),
     "ensemble": (1.3, _ensemble),
+    "patches": (7, _patches),
     "summary": (1.3, _summary),
     "figure": (3, _nothing),
 }

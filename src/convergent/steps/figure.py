@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convergent import figures, store
 
-SHARED = {"style", "by_depth", "layer_map"}
+SHARED = {"style", "by_depth", "layer_map", "mosaic"}
 FIGURES = sorted({path.stem for path in Path(figures.__file__).parent.glob("[a-z]*.py")} - SHARED)
 
 
@@ -37,5 +37,6 @@ def _by_measure(paths: list[Path]) -> dict[str, list[store.Store]]:
     """Open stores, sorted by the measure, the name of their folder."""
     opened: dict[str, list[store.Store]] = defaultdict(list)
     for path in paths:
-        opened[path.parent.name].append(store.read(path, "measure"))
+        measure = path.parent.name
+        opened[measure].append(store.read(path, "patches" if measure == "patches" else "measure"))
     return opened

@@ -1,0 +1,74 @@
+"""What the figures of units share: the patches of a unit as one tile, and tiles in rows."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+from convergent.figures import style
+
+SIDE = 40  # pixels of a patch in a tile, at least
+LINE = 4  # pixels between patches
+TILE = 0.72  # inches
+GAP = 0.08  # between the tiles of a unit, in tiles
+KINDS = {"patch": "patches", "guided_backpropagation": "guided back-propagation", "preferred": "preferred"}
+
+
+def kinds(patches: xr.Dataset) -> list[str]:
+    """What there is to draw of a unit."""
+    return [kind for kind in KINDS if f"{kind}_a" in patches]
+
+
+def tiles(patches: xr.Dataset, side: str, unit: int) -> dict[str, np.ndarray]:
+    """All that is drawn of a unit of one side, [y, x, 3] in 0–1, by `kinds`."""
+    chosen = patches.sel({f"unit_{side}": unit})
+    inside = chosen[f"inside_{side}"].values.astype(bool)
+    found = {
+        "patch": _tile(chosen[f"patch_{side}"].values / 255, inside),
+        "guided_backpropagation": _tile(
+            0.5 + chosen[f"guided_backpropagation_{side}"].values.astype(np.float32) / 2, inside
+        ),
+    }
+    if f"preferred_{side}" in chosen:
+        values = chosen[f"preferred_{side}"].values[None] / 255
+        found["preferred"] = _tile(values, np.ones(values.shape[:3], dtype=bool))
+    return found
+
+
+def draw(axis: Axes, found: Mapping[str, np.ndarray], left: float, top: float) -> None:
+    """Tiles side by side, in an axis whose unit is a tile."""
+    for i, tile in enumerate(found.values()):
+        x = left + i * (1 + GAP)
+        axis.imshow(tile, extent=(x, x + 1, top + 1, top), interpolation="antialiased")
+
+
+def length(count: int, gap: float = GAP) -> float:
+    """Of so many tiles in a row."""
+    return count + max(count - 1, 0) * gap
+
+
+def canvas(axis: Axes, width: float, height: float) -> None:
+    """An empty axis of so many tiles, y from top to bottom."""
+    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], aspect="equal")
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _tile(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Patches [rank, y, x, channel] in a square, white between them, grey beyond their image; white without one."""
+    if values.shape[-1] != 3:
+        values = values.mean(axis=-1, keepdims=True)
+    there = np.asarray(inside.any(axis=(1, 2)))
+    beyond = np.where(there[:, None, None, None], to_rgb(style.DEAD), 1.0)
+    shown = np.where(inside[..., None], values, beyond).clip(0, 1)
+    larger = math.ceil(SIDE / max(shown.shape[1:3]))
+    shown = shown.repeat(larger, axis=1).repeat(larger, axis=2)
+    side, step = math.ceil(math.sqrt(len(shown))), max(shown.shape[1:3]) + LINE
+    tile = np.ones((side * step - LINE, side * step - LINE, 3))
+    for i, one in enumerate(shown):
+        y, x = (step * index for index in divmod(i, side))
+        tile[y : y + one.shape[0], x : x + one.shape[1]] = one
+    return tile
