@@ -11,12 +11,13 @@ import xarray as xr
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from convergent import activations, bins, folds, histograms, joint_histograms, moments, rdms, samples, shown
+from convergent import activations, bins, folds, grids, histograms, joint_histograms, moments, rdms, samples, shown
 from convergent.figures import style
 from convergent.measures.clustering import clustering
 from convergent.measures.correlation import correlation
 from convergent.measures.cross_layer import cross_layer
 from convergent.measures.ensemble import ensemble
+from convergent.measures.layer_pairs import indices, layer_pairs
 from convergent.measures.matching import matching
 from convergent.measures.mutual_information import mutual_information
 from convergent.measures.rsa import rsa
@@ -98,8 +99,17 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
     ]
     found |= functional(np.random.default_rng([*"".join(names.values()).encode()]), pooled)
     return {measure: Store(layers, names | {"units": 2}) for measure, layers in found.items()} | {
-        "cross_layer": Store({"/": cross_layer(*pooled)}, names)
+        "cross_layer": Store({"/": cross_layer(*pooled)}, names),
+        "layer_pairs": Store({"/": of_layer_pairs(a, b)}, names),
     }
+
+
+def of_layer_pairs(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray]) -> xr.Dataset:
+    found = {(p, q): grids.matched(x, y) for p, x in a.items() for q, y in b.items()}
+    return layer_pairs(
+        {pair: indices(moments.of(x, y)) for pair, (x, y, _) in found.items()},
+        {pair: grid for pair, (_, _, grid) in found.items()},
+    )
 
 
 def functional(

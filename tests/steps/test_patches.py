@@ -99,8 +99,8 @@ def test_run__cuts_out_of_the_images_that_were_recorded(made: Path, tmp_path: Pa
     images = data.load("digits", "held_out")
     assert list(found.layers) == LAYERS
     for seed, side in enumerate("ab"):
-        network, _ = _trained.network(RECIPE, images, made / f"net-s{seed}", "final")
-        extract = networks.extractor(network, LAYERS)
+        network = _trained.network(RECIPE, images, made / f"net-s{seed}", "final")
+        extract = networks.extractor(network.module, LAYERS)
         for layer, dataset in found.layers.items():
             for unit, rank in np.ndindex(dataset.sizes[f"unit_{side}"], dataset.sizes["rank"]):
                 one = dataset.isel({f"unit_{side}": unit, "rank": rank})

@@ -23,10 +23,12 @@ KINDS = {
     "edges": "edges",
     "rdms": "rdms",
     "maps": "maps",
+    "exemplars": "exemplars",
+    "patches": "patches",
     "predictions": "predictions",
     "measures": "measure",
 }
-ROOT_GROUP = {"probe", "cross_layer", "predictions", "ensemble"}  # no group a layer
+ROOT_GROUP = {"probe", "cross_layer", "layer_pairs", "predictions", "ensemble"}  # no group a layer
 LAYERS = ["conv1.relu", "conv2.relu", "conv3.relu", "fc1.relu"]
 
 
@@ -46,8 +48,9 @@ def stores(project: Project) -> dict[str, tuple[str, Path]]:
 def test_run__leaves_complete_stores_that_explain_themselves(finished: Project) -> None:
     found = stores(finished)
     # The probe; activations, pooled, moments, edges, RDMs, predictions and statistics of 6 snapshots; moments, maps and
-    # 13 measures of 6 pairs; moments and maps of each network of 3 pairs untrained beside the other.
-    assert len(found) == 1 + 7 * 6 + 6 * (2 + 13) + 2 * 6
+    # 14 measures of 6 pairs; moments and maps of each network of 3 pairs untrained beside the other; exemplars and
+    # patches of the first pair of both comparisons.
+    assert len(found) == 1 + 7 * 6 + 6 * (2 + 14) + 2 * 6 + 4 + 2
     for name, (kind, path) in found.items():
         opened = store.read(path, kind)
         assert list(opened.layers) == (["/"] if ROOT_GROUP & set(Path(name).parts) else LAYERS), name
@@ -110,7 +113,7 @@ def test_report__shows_the_reading_and_every_figure(finished: Project) -> None:
     assert reading.splitlines()[0] in page
     assert "3 pairs of small" in page
     figures = sorted((finished.root / "results" / "figures").glob("*/*/*.png"))
-    assert len(figures) == 2 * 14
+    assert len(figures) == 2 * 20
     assert all(path.with_suffix(".pdf").is_file() and path.name in page for path in figures)
 
 
@@ -160,7 +163,7 @@ def test_networks__another_one_leaves_the_first_alone(finished: Project) -> None
         "probe": 0,
         "train": 3,
         "record": 6,
-        "between": 6,
+        "between": 12,
     }
 
 
