@@ -25,8 +25,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     for of_row, (opened, suffix, title) in zip(axes, rows, strict=True):
         for axis, (index, name) in zip(of_row, INDICES.items(), strict=True):
             image = layer_map.draw(axis, opened, index + suffix)
-            axis.set_title(f"{name}, {title}")
+            axis.set_title(name if of_row[0] is axes[0][0] else "")
             axis.label_outer()
-        of_row[0].set_ylabel("layer of A")
+        of_row[0].set_ylabel(f"{title}\nlayer of A")
     figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.5, label="index")
     return figure

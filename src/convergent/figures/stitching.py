@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from convergent import tables
 from convergent.figures import style
@@ -37,7 +37,9 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         ):
             axis.axhline(value, color="black", linewidth=0.7, linestyle=dashes, label=name, zorder=0)
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(LogFormatter())
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set(ylim=(0, 1.02), xlabel="weights of a unit")
     axes[0][0].set_ylabel(f"accuracy, stitched at {style.stage(opened[0])}")
     _legend(figure, axes[0][0])
