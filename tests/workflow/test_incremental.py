@@ -277,7 +277,7 @@ SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
     ({"patches": {"images": 5, "units": 1, "steps": 2}}, {"exemplars"}),
     ({"patches": {"images": 4, "units": 1, "steps": 3}}, {"patches"}),
     ({"rsa": {"images": 40, "permutations": 4}}, {"rdm"}),
-    ({"moments": {"permutations": 2}}, {"between", "mutual_information"}),
+    ({"moments": {"permutations": 2}}, {"between", "mutual_information", "layer_pairs"}),
     ({"recording": {"dtype": "float32"}}, {"record"}),
     ({"recording": {"batch": 7}}, {"record", "predictions"}),
     ({"recording": {"codec": "zstd"}}, {"record"}),
