@@ -163,7 +163,7 @@ def figure_untrained(wildcards):
     untrained = comparisons()[wildcards.comparison].untrained
     if untrained is None or wildcards.figure in jobs.FIGURES_OF_ONE_PAIR:
         return []
-    measures = jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure]
+    measures = [m for m in jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure] if m not in experiments.OF_ANSWERS]
     return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.networks))]
 
 

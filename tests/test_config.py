@@ -412,13 +412,27 @@ def test_pairs__of_other_stages_and_networks(comparison: dict[str, Any], expecte
     assert ["--".join(pair) for pair in config.pairs(experiment, experiment.comparisons[0])] == expected
 
 
-def test_measures_of__different_networks_need_no_layer_of_the_same_name() -> None:
-    content = DEFAULT | {"networks": ["b", "a"], "measures": [*DEFAULT["measures"], "layer_pairs", "stitching"]}
-    kinds: list[dict[str, Any]] = [{"pairs": "networks"}, {"pairs": "seeds"}, {"stage_b": "init"}]
+def test_measures_of__are_those_that_networks_and_stages_allow() -> None:
+    content = DEFAULT | {
+        "networks": ["b", "a"],
+        "measures": [*DEFAULT["measures"], "layer_pairs", "stitching", "ensemble"],
+    }
+    kinds: list[dict[str, Any]] = [
+        {"pairs": "networks"},
+        {"pairs": "seeds"},
+        {"stage": "epoch1", "stage_b": "final"},
+        {"stage": "init"},
+    ]
     content["comparisons"] = [{"name": f"n{i}", "stage": "final"} | kind for i, kind in enumerate(kinds)]
     experiment = config.build(config.Experiment, content, "experiment")
     found = [config.measures_of(experiment, comparison) for comparison in experiment.comparisons]
-    assert found == [["statistics", "cross_layer", "layer_pairs"], content["measures"], content["measures"][:-1]]
+    default = [*DEFAULT["measures"], "layer_pairs"]
+    assert found == [
+        ["statistics", "cross_layer", "layer_pairs", "ensemble"],
+        [*default, "stitching", "ensemble"],
+        [*default, "ensemble"],
+        default,
+    ]
 
 
 def places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -244,10 +244,10 @@ def test_build__refuses_a_file_without_the_network(
 # --- the recipes that come with the project ---
 
 ROOT = Path(__file__).parents[1]
-# Parameters as published: Caffe's bvlc_reference_caffenet; He et al. 2016 with a 3 × 3 stem, for ten classes;
-# torchvision's googlenet without its auxiliary classifiers.
+# Parameters: Caffe's bvlc_reference_caffenet without its groups, by hand; as published, He et al. 2016 with a 3 × 3 stem,
+# for ten classes, and torchvision's googlenet without its auxiliary classifiers.
 PARAMETERS = {
-    "caffenet": 60_965_224,
+    "caffenet": 62_378_344,
     "cifar_resnet18": 11_173_962,
     "cifar_resnet34": 21_282_122,
     "googlenet": 6_624_904,

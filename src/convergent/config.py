@@ -42,9 +42,11 @@ Measure = Literal[
     "unit_removal",
     "ensemble",
 ]
-# Measures of networks with different layers, or of none; and those of two networks at one stage.
+# Measures of networks with different layers, or of none; those of two networks at one stage; and those of what networks
+# answer, of which an untrained one has nothing to lose.
 ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs", "ensemble")
 OF_ONE_STAGE = ("stitching", "unit_removal")
+OF_ANSWERS = ("stitching", "unit_removal", "ensemble")
 # Folders of results/, which no experiment may be named.
 FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs", "maps", "measures", "moments"} | {
     "networks",
@@ -422,13 +424,15 @@ def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str
 
 
 def measures_of(experiment: Experiment, comparison: Comparison) -> list[Measure]:
-    """The measures of a comparison: of different networks those that need no layer of the same name."""
-    measures = list(experiment.measures)
-    if comparison.pairs == "networks":
-        measures = [measure for measure in measures if measure in ACROSS_NETWORKS]
-    if comparison.stage_b not in (None, comparison.stage):
-        measures = [measure for measure in measures if measure not in OF_ONE_STAGE]
-    return measures
+    """The measures of a comparison: those that its networks and stages allow."""
+    stages = {comparison.stage, comparison.stage_b or comparison.stage}
+    return [
+        measure
+        for measure in experiment.measures
+        if (comparison.pairs != "networks" or measure in ACROSS_NETWORKS)
+        and (len(stages) == 1 or measure not in OF_ONE_STAGE)
+        and ("init" not in stages or measure not in OF_ANSWERS)
+    ]
 
 
 def check_experiment(experiment: Experiment) -> None:
@@ -450,14 +454,14 @@ def check_experiment(experiment: Experiment) -> None:
         raise InputError(
             f"configuration: probe.folds: {probe.folds} folds of {probe.images} images leave fewer than 2 images each"
         )
-    for i, comparison in enumerate(experiment.comparisons):
-        if comparison.name in names[:i]:
-            raise InputError(f"configuration: comparisons[{i}].name: {comparison.name!r} stands twice")
-        _check_comparison(experiment, comparison, f"configuration: comparisons[{i}]")
     if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
         raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")
     if "unit_removal" in experiment.measures and "matching" not in experiment.measures:
         raise InputError("configuration: measures: unit_removal reads matching; add it to the list")
+    for i, comparison in enumerate(experiment.comparisons):
+        if comparison.name in names[:i]:
+            raise InputError(f"configuration: comparisons[{i}].name: {comparison.name!r} stands twice")
+        _check_comparison(experiment, comparison, f"configuration: comparisons[{i}]")
     if experiment.rsa.images < probe.folds:
         raise InputError(
             f"configuration: rsa.images: {experiment.rsa.images} images make no {probe.folds} equal folds (probe.folds)"
@@ -483,7 +487,7 @@ def _check_comparison(experiment: Experiment, comparison: Comparison, where: str
     if not measures_of(experiment, comparison):
         raise InputError(
             f"{where}: none of the measures is for such pairs; different networks have {_listed(ACROSS_NETWORKS)}, two "
-            f"stages all but {_listed(OF_ONE_STAGE)}"
+            f"stages all but {_listed(OF_ONE_STAGE)}, the stage init all but {_listed(OF_ANSWERS)}"
         )
     if comparison.untrained is None:
         return

@@ -253,13 +253,13 @@ def test_plan__seed_added(finished: Project) -> None:
     finished.configure(seeds=[0, 1, 2, 3])
     planned = finished.planned()
     finished.configure()
-    of_snapshots = ["record", "within", "statistics", "edges", "rdm", "predictions"]
-    once = {"train": 1, "summary": 1, "all": 1} | dict.fromkeys(of_snapshots, 2)
-    # Of the three new pairs also each network untrained beside the other as it is.
-    pairs = dict.fromkeys(PAIR_MEASURES, 6) | {"between": 6 + 6, "maps": 6 + 6}
+    once = {"train": 1, "summary": 1, "all": 1, "predictions": 1}
+    of_snapshots = dict.fromkeys(["record", "within", "statistics", "edges", "rdm"], 2)
+    # Of the three new trained pairs what they answer, and each network untrained beside the other.
+    pairs = dict.fromkeys(PAIR_MEASURES, 6) | dict.fromkeys(FUNCTIONAL, 3) | {"between": 6 + 6, "maps": 3 + 6}
     # The figures of the first pair are none of the new ones'.
-    figures = dict.fromkeys(FIGURES - OF_FIRST_PAIR, 2)
-    assert planned == Counter(once | pairs | figures)
+    figures = dict.fromkeys(FIGURES - OF_FIRST_PAIR, 2) | {f"figure {measure}": 1 for measure in FUNCTIONAL}
+    assert planned == Counter(once | of_snapshots | pairs | figures)
 
 
 SETTINGS: list[tuple[dict[str, Any], set[str]]] = [

@@ -47,10 +47,10 @@ def stores(project: Project) -> dict[str, tuple[str, Path]]:
 
 def test_run__leaves_complete_stores_that_explain_themselves(finished: Project) -> None:
     found = stores(finished)
-    # The probe; activations, pooled, moments, edges, RDMs, predictions and statistics of 6 snapshots; moments, maps and
-    # 14 measures of 6 pairs; moments and maps of each network of 3 pairs untrained beside the other; exemplars and
-    # patches of the first pair of both comparisons.
-    assert len(found) == 1 + 7 * 6 + 6 * (2 + 14) + 2 * 6 + 4 + 2
+    # The probe; activations, pooled, moments, edges, RDMs and statistics of 6 snapshots; moments and 11 measures of 6
+    # pairs; exemplars and patches of the first pair of both comparisons; of what the trained answer: predictions of 3,
+    # maps and 3 measures of their pairs, moments and maps of each untrained beside the other.
+    assert len(found) == 1 + 6 * 6 + 6 * (1 + 11) + 4 + 2 + 3 + 3 * (1 + 3) + 2 * 6
     for name, (kind, path) in found.items():
         opened = store.read(path, kind)
         assert list(opened.layers) == (["/"] if ROOT_GROUP & set(Path(name).parts) else LAYERS), name
@@ -113,7 +113,7 @@ def test_report__shows_the_reading_and_every_figure(finished: Project) -> None:
     assert reading.splitlines()[0] in page
     assert "3 pairs of small" in page
     figures = sorted((finished.root / "results" / "figures").glob("*/*/*.png"))
-    assert len(figures) == 2 * 20
+    assert len(figures) == 20 + 17
     assert all(path.with_suffix(".pdf").is_file() and path.name in page for path in figures)
 
 

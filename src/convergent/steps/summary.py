@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convergent import store, tables
+from convergent.config import OF_ANSWERS
 from convergent.reading import write
 
 
@@ -39,7 +40,7 @@ def _results(comparisons: list[dict[str, Any]], folder: Path) -> Iterator[tables
         for measure in comparison["measures"]:
             names, untrained = (_names(comparison[key], measure) for key in ("pairs", "untrained"))
             for i, name in enumerate(names):
-                null = opened(measure, untrained[i]) if untrained else None
+                null = opened(measure, untrained[i]) if untrained and measure not in OF_ANSWERS else None
                 yield tables.Result(comparison["name"], name, measure, opened(measure, name), null)
 
 
