@@ -244,7 +244,7 @@ def test_build__refuses_a_file_without_the_network(
 # --- the recipes that come with the project ---
 
 ROOT = Path(__file__).parents[1]
-# Parameters: Caffe's bvlc_reference_caffenet without its groups, by hand; as published, He et al. 2016 with a 3 × 3 stem,
+# Parameters: Caffe's bvlc_reference_caffenet without its groups, by hand; as published, He et al. 2016 3 × 3 stem,
 # for ten classes, and torchvision's googlenet without its auxiliary classifiers.
 PARAMETERS = {
     "caffenet": 62_378_344,
