@@ -62,7 +62,7 @@ def copied(pair: Path, folder: Path) -> Path:
     return folder
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     number=st.integers(0, 10**6),
     place=st.floats(0, 1),
