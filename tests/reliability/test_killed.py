@@ -27,7 +27,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def run(project: Project, what: str = "", code: int = 0) -> None:
-    """Snakemake, one job at a time, with a fault; what comes after the step is not begun, whatever the order of jobs."""
+    """Snakemake, one job at a time, with a fault; what comes after the step is not asked for."""
     targets = TARGETS if what.startswith("between") or not what else TARGETS[:1]
     begun = fault.begin(project, "--cores=1", *targets, what=what)
     told = fault.end(begun)
