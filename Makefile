@@ -19,7 +19,7 @@ results/report.html: $(wildcard results/tables/* results/figures/*/*/*.png)
 
 ## every test
 test: $(STAMP)
-	$(BIN)python -m pytest --numprocesses auto --dist loadfile $(PYTEST)
+	$(BIN)python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 ## a Slurm of its own on this machine (Debian: slurm-wlm, as root), and the small experiment through it
 test-slurm: $(STAMP)
