@@ -412,6 +412,19 @@ def test_pairs__of_other_stages_and_networks(comparison: dict[str, Any], expecte
     assert ["--".join(pair) for pair in config.pairs(experiment, experiment.comparisons[0])] == expected
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_experiments__that_come_with_the_project_fit_their_recipes(path: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    merged = DEFAULT | {
+        k: {**DEFAULT[k], **v} if isinstance(v, dict) and k in DEFAULT else v for k, v in content.items()
+    }
+    experiment = config.build(config.Experiment, merged, "experiment")
+    config.check_experiment(experiment)
+    recipes = [(name, ROOT / "config" / "networks" / f"{name}.yaml") for name in experiment.networks]
+    config.check_recipes(experiment, {name: config.load_recipe(file) for name, file in recipes})
+    assert experiment.name == path.stem.replace("-", "_")
+
+
 def test_measures_of__are_those_that_networks_and_stages_allow() -> None:
     content = DEFAULT | {
         "networks": ["b", "a"],

@@ -39,6 +39,16 @@ def planned(project: Project) -> dict[str, dict[str, Any]]:
             "measures": ["mutual_information", "statistics", "cross_layer"],
             "comparisons": [{"name": "one", "stage": "final"}, {"name": "two", "stage": "final"}],
         },
+        {
+            "networks": ["small", "digits_cnn"],
+            "measures": ["statistics", "matching", "cross_layer", "layer_pairs", "stitching", "ensemble"],
+            "comparisons": [
+                {"name": "across", "stage": "final", "pairs": "networks"},
+                {"name": "learning", "stage": "init", "stage_b": "final", "pairs": "same_seed"},
+                {"name": "trained_untrained", "stage": "final", "stage_b": "init"},
+                {"name": "trained", "stage": "final"},
+            ],
+        },
     ],
 )
 def test_plan__counts_the_jobs_of_a_dry_run(tmp_path: Path, changes: dict[str, Any]) -> None:
