@@ -103,7 +103,7 @@ rule patches:
     threads: 1
     resources:
         mem_mb=peak("patches"),
-        runtime=minutes("patches"),
+        runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=GPU,
     params:
         recipe=recipe,

@@ -425,6 +425,12 @@ def test_experiments__that_come_with_the_project_fit_their_recipes(path: Path) -
     assert experiment.name == path.stem.replace("-", "_")
 
 
+def test_check_experiment__refuses_to_average_a_sample_of_positions() -> None:
+    content = changed(DEFAULT, "recording.positions", 8) | {"measures": ["layer_pairs"]}
+    with pytest.raises(InputError, match=r"^configuration: recording.positions: layer_pairs averages grids"):
+        config.check_experiment(config.build(config.Experiment, content, "experiment"))
+
+
 def test_measures_of__are_those_that_networks_and_stages_allow() -> None:
     content = DEFAULT | {
         "networks": ["b", "a"],
@@ -443,7 +449,7 @@ def test_measures_of__are_those_that_networks_and_stages_allow() -> None:
     assert found == [
         ["statistics", "cross_layer", "layer_pairs", "ensemble"],
         [*default, "stitching", "ensemble"],
-        [*default, "ensemble"],
+        [*default[1:], "ensemble"],
         default,
     ]
 

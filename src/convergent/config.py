@@ -42,10 +42,10 @@ Measure = Literal[
     "unit_removal",
     "ensemble",
 ]
-# Measures of networks with different layers, or of none; those of two networks at one stage; and those of what networks
+# Measures of networks with different layers, or of none; those of networks at one stage; and those of what networks
 # answer, of which an untrained one has nothing to lose.
 ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs", "ensemble")
-OF_ONE_STAGE = ("stitching", "unit_removal")
+OF_ONE_STAGE = ("statistics", "stitching", "unit_removal")
 OF_ANSWERS = ("stitching", "unit_removal", "ensemble")
 # Folders of results/, which no experiment may be named.
 FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs", "maps", "measures", "moments"} | {
@@ -465,6 +465,11 @@ def check_experiment(experiment: Experiment) -> None:
     if experiment.rsa.images < probe.folds:
         raise InputError(
             f"configuration: rsa.images: {experiment.rsa.images} images make no {probe.folds} equal folds (probe.folds)"
+        )
+    if "layer_pairs" in experiment.measures and experiment.recording.positions != "all":
+        raise InputError(
+            "configuration: recording.positions: layer_pairs averages grids, of which a sample has no cells; set all, "
+            "or leave layer_pairs out of measures"
         )
     if "subspace_match" in experiment.measures and experiment.moments.precision != "float64":
         raise InputError(

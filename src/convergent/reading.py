@@ -213,6 +213,8 @@ def write(table: pd.DataFrame, comparisons: Sequence[Mapping[str, Any]]) -> str:
 def _sentences(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
     """Those whose statistics are in the table."""
     for sentence in SENTENCES:
+        if sentence.measure == "cross_layer" and "--" in network:  # different networks have no same layers
+            continue
         means = [tables.means(table, name, network, sentence.measure, statistic) for statistic in sentence.statistics]
         if not all(means):
             continue

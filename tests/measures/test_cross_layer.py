@@ -101,13 +101,22 @@ def test_cross_layer__dead_layers_are_undefined(chain: tuple[Rows, Rows]) -> Non
 
 def test_summarise__by_hand() -> None:
     debiased = np.array([[0.9, 0.2, 0.1], [0.8, 0.3, np.nan]])
-    shares, means = summarise(debiased, ["one", "two"], ["one", "two", "three"])
+    same = np.eye(2, 3, dtype=bool)
+    shares, means = summarise(debiased, same)
     # two of A is nearest to one of B; two of B is nearest to two of A; three of B has no like.
     np.testing.assert_allclose(shares, [0.5, 1])
     np.testing.assert_allclose(means, [0.6, 1.1 / 3])
-    shares, means = summarise(debiased, ["one", "two"], ["three", "four", "five"])
+    shares, means = summarise(debiased, ~np.ones((2, 3), dtype=bool))
     assert np.isnan([*shares, means[0]]).all()
     assert means[1] == pytest.approx(2.3 / 5)
+
+
+def test_cross_layer__of_different_networks_knows_no_same_layers(chain: tuple[Rows, Rows]) -> None:
+    found = cross_layer(*chain, one_recipe=False)
+    values = named(found["summary"])
+    assert np.isnan([values[name] for name in STATISTICS[2:5]]).all()
+    assert values["mean_other_layers"] == pytest.approx(found["cka_debiased"].mean().item())
+    xr.testing.assert_equal(found["cka"], cross_layer(*chain)["cka"])
 
 
 def test_cross_layer__refuses_other_images(chain: tuple[Rows, Rows]) -> None:

@@ -42,9 +42,11 @@ def panels(
 
 
 def stage(store: Store) -> str:
-    """The stage of the snapshots of a store, for a legend."""
-    snapshot = store.attributes.get("snapshot_a") or store.attributes["snapshot"]
-    return str(snapshot).rpartition("-")[2]
+    """The stage of the snapshots of a store, or both where they differ, for a legend."""
+    snapshots = [
+        store.attributes[name] for name in ("snapshot", "snapshot_a", "snapshot_b") if name in store.attributes
+    ]
+    return " – ".join(dict.fromkeys(str(snapshot).rpartition("-")[2] for snapshot in snapshots))
 
 
 def matrix(axis: Axes, values: Any) -> Any:

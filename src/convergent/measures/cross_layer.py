@@ -5,7 +5,7 @@ another training of one recipe, the most similar to a layer should be the same l
 raw one is high between wide layers whatever they hold: ``cka_permuted`` says how high.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -26,7 +26,9 @@ DEFINITIONS = {
 STATISTICS = tuple(DEFINITIONS)
 
 
-def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.DataArray]) -> xr.Dataset:
+def cross_layer(
+    rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.DataArray], *, one_recipe: bool = True
+) -> xr.Dataset:
     """CKA of all layers of a pair, with standard errors over images.
 
     Costs 2·n·Σp·Σq multiplications for n images and layers of p and q units; one layer of A and all of B are held.
@@ -34,6 +36,7 @@ def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.Data
     Parameters
     ----------
     rows_a, rows_b : spatial means ``[image, unit]`` by layer, with the coordinates ``image_id`` and ``fold``
+    one_recipe : whether layers of one name are the same layer; else what the summary says of same layers is NaN
 
     Returns
     -------
@@ -63,10 +66,11 @@ def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.Data
     raw, debiased, _, expected = similarity[0]
     error_raw, error_debiased, *_ = folds.standard_error(similarity[1:])
     names = list(rows_a), list(rows_b)
-    shares, means = summarise(debiased, *names)
+    same = np.equal.outer(np.array(names[0]), np.array(names[1])) & one_recipe
+    shares, means = summarise(debiased, same)
     n_live = [sum(bool(products[0, 0] > 0) for products in side) for side in (within_a, within_b)]
     # Counts and shares jump: no error. The mean of debiased CKA over all permutations is 0.
-    error = folds.standard_error(summarise(left_out[1], *names)[1] for left_out in similarity[1:])
+    error = folds.standard_error(summarise(left_out[1], same)[1] for left_out in similarity[1:])
     undefined = np.full(4, np.nan)
     result = summary(
         STATISTICS,
@@ -96,14 +100,14 @@ def cross_layer(rows_a: Mapping[str, xr.DataArray], rows_b: Mapping[str, xr.Data
     ).assign_attrs(spatial="mean", n=first.sizes["image"])
 
 
-def summarise(debiased: Array, layers_a: Sequence[str], layers_b: Sequence[str]) -> tuple[Array, Array]:
+def summarise(debiased: Array, same: np.ndarray) -> tuple[Array, Array]:
     """Shares of layers most similar to the same layer, of A and of B; mean CKA of same layers and of others.
 
     Parameters
     ----------
     debiased : [layer_a, layer_b]
+    same : whether both are the same layer, bool[layer_a, layer_b]
     """
-    same = np.array(layers_a)[:, None] == np.array(layers_b)[None, :]
     defined = ~np.isnan(debiased)
     shares = [_share(debiased, same), _share(debiased.T, same.T)]
     return np.array(shares), np.array([mean(debiased[same & defined]), mean(debiased[~same & defined])])

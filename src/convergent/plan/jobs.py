@@ -70,6 +70,8 @@ def figures(experiment: Experiment, comparison: Comparison) -> list[str]:
     """The figures of a comparison: those whose measures are all computed."""
     computed = {*measures_of(experiment, comparison), *(["patches"] if patched(experiment, comparison) else [])}
     known = FIGURES_OF_ALL_PAIRS | FIGURES_OF_ONE_PAIR
+    if comparison.pairs == "networks":
+        del known["activation_spectra"]  # of networks with the same layers
     return [figure for figure, needed in known.items() if set(needed) <= computed]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from convergent import store
 from convergent.measures.cross_layer import cross_layer
+from convergent.snapshots import network_of
 from convergent.steps import _sides
 
 
@@ -25,4 +26,5 @@ def run(*, a: Path, b: Path, output: Path) -> None:
         references="Kornblith et al. 2019, arXiv 1905.00414",
         **_sides.attributes(pooled_a, pooled_b),
     )
-    store.save({"/": cross_layer(rows_a, rows_b)}, output, "measure", attributes)
+    one_recipe = network_of(attributes["snapshot_a"]) == network_of(attributes["snapshot_b"])
+    store.save({"/": cross_layer(rows_a, rows_b, one_recipe=one_recipe)}, output, "measure", attributes)
