@@ -295,6 +295,15 @@ def test_plan__setting_changed(finished: Project, change: dict[str, Any], reache
     assert planned == downstream(reached)
 
 
+def test_plan__positions_changed(finished: Project) -> None:
+    """Without layer_pairs, which takes no sample of them."""
+    measures = [measure for measure in SMALL["measures"] if measure != "layer_pairs"]
+    finished.configure(recording={"positions": 4}, measures=measures)
+    planned = set(finished.planned()) - {"all"}
+    finished.configure()
+    assert planned == downstream({"record"}) - {"layer_pairs", "figure layer_pairs"}
+
+
 def test_plan__recipe_changed(finished: Project) -> None:
     recipe = {**RECIPE, "training": {**RECIPE["training"], "epochs": 3}}
     with changed(finished.root / "config" / "networks" / "small.yaml", yaml.safe_dump(recipe)):
