@@ -3,6 +3,8 @@
 The reference network of Caffe: AlexNet with each pooling before its normalisation.
 """
 
+from collections import OrderedDict
+
 from torch import nn
 
 
@@ -12,29 +14,43 @@ def caffenet(num_classes: int, in_channels: int) -> nn.Module:
     Sources: Li et al. 2016, section 2; bvlc_reference_caffenet of Caffe, which splits three convolutions in two groups.
     """
     return nn.Sequential(
-        *(nn.Conv2d(in_channels, 96, 11, stride=4), nn.ReLU(), nn.MaxPool2d(3, 2), _normalisation()),
-        *(nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2), _normalisation()),
-        *(nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(384, 384, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten()),
-        *(nn.Linear(256 * 6 * 6, 4096), nn.ReLU(), nn.Dropout(0.5)),
-        *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5)),
-        nn.Linear(4096, num_classes),
+        OrderedDict(
+            conv1=_layer(nn.Conv2d(in_channels, 96, 11, stride=4), pool=nn.MaxPool2d(3, 2), norm=_normalisation()),
+            conv2=_layer(nn.Conv2d(96, 256, 5, padding=2), pool=nn.MaxPool2d(3, 2), norm=_normalisation()),
+            conv3=_layer(nn.Conv2d(256, 384, 3, padding=1)),
+            conv4=_layer(nn.Conv2d(384, 384, 3, padding=1)),
+            conv5=_layer(nn.Conv2d(384, 256, 3, padding=1), pool=nn.MaxPool2d(3, 2), flatten=nn.Flatten()),
+            fc6=_layer(nn.Linear(256 * 6 * 6, 4096), drop=nn.Dropout(0.5)),
+            fc7=_layer(nn.Linear(4096, 4096), drop=nn.Dropout(0.5)),
+            fc8=nn.Linear(4096, num_classes),
+        )
     )
 
 
 def caffenet_small(num_classes: int, in_channels: int) -> nn.Module:
     """Five convolutions and two hidden layers in the same order, of a third of the units; 32 × 32 pixels."""
     return nn.Sequential(
-        *(nn.Conv2d(in_channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), _normalisation()),
-        *(nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), _normalisation()),
-        *(nn.Conv2d(64, 128, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(128, 128, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(128, 96, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), nn.Flatten()),
-        *(nn.Linear(96 * 4 * 4, 128), nn.ReLU(), nn.Dropout(0.5)),
-        *(nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.5)),
-        nn.Linear(128, num_classes),
+        OrderedDict(
+            conv1=_layer(nn.Conv2d(in_channels, 32, 5, padding=2), pool=_pooling(), norm=_normalisation()),
+            conv2=_layer(nn.Conv2d(32, 64, 5, padding=2), pool=_pooling(), norm=_normalisation()),
+            conv3=_layer(nn.Conv2d(64, 128, 3, padding=1)),
+            conv4=_layer(nn.Conv2d(128, 128, 3, padding=1)),
+            conv5=_layer(nn.Conv2d(128, 96, 3, padding=1), pool=_pooling(), flatten=nn.Flatten()),
+            fc6=_layer(nn.Linear(96 * 4 * 4, 128), drop=nn.Dropout(0.5)),
+            fc7=_layer(nn.Linear(128, 128), drop=nn.Dropout(0.5)),
+            fc8=nn.Linear(128, num_classes),
+        )
     )
+
+
+def _layer(weights: nn.Module, **after: nn.Module) -> nn.Module:
+    """With names, which become those of the recorded layers: conv1.relu."""
+    return nn.Sequential(OrderedDict(weights=weights, relu=nn.ReLU(), **after))
+
+
+def _pooling() -> nn.Module:
+    """Halves an even grid."""
+    return nn.MaxPool2d(3, 2, padding=1)
 
 
 def _normalisation() -> nn.Module:

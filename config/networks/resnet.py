@@ -31,9 +31,10 @@ def resnet_small(num_classes: int, in_channels: int, channels: Sequence[int] = (
     channels : of each stage
     """
     before = channels[0]
-    stages: OrderedDict[str, nn.Module] = OrderedDict(
-        stem=nn.Sequential(nn.Conv2d(in_channels, before, 3, padding=1, bias=False), nn.BatchNorm2d(before), nn.ReLU())
+    stem: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(in_channels, before, 3, padding=1, bias=False), norm=nn.BatchNorm2d(before), relu=nn.ReLU()
     )
+    stages: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(stem))
     for i, after in enumerate(channels, start=1):
         stride = 1 if i == 1 else 2
         shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))

@@ -1,5 +1,6 @@
 """VGGs for small images, with batch normalisation: an example of a network of one's own."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from torch import nn
@@ -24,18 +25,20 @@ def vgg(
     convolutions : how many, in each stage
     hidden : units of the fully connected layer before the last
     """
-    layers: list[nn.Module] = []
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
     before = in_channels
-    for after, number in zip(channels, convolutions, strict=True):
-        for _ in range(number):
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    for stage, (after, number) in enumerate(zip(channels, convolutions, strict=True), start=1):
+        for i in range(1, number + 1):
+            layers[f"conv{stage}_{i}" if number > 1 else f"conv{stage}"] = _convolution(before, after)
             before = after
-        layers.append(nn.MaxPool2d(2))
+        layers[f"pool{stage}"] = nn.MaxPool2d(2)
+    layers |= {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    layers["fc1"] = nn.Sequential(OrderedDict(linear=nn.Linear(before, hidden), relu=nn.ReLU()))
+    layers["classify"] = nn.Linear(hidden, num_classes)
+    return nn.Sequential(layers)
+
+
+def _convolution(before: int, after: int) -> nn.Module:
     return nn.Sequential(
-        *layers,
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(before, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, num_classes),
+        OrderedDict(conv=nn.Conv2d(before, after, 3, padding=1, bias=False), norm=nn.BatchNorm2d(after), relu=nn.ReLU())
     )
