@@ -158,6 +158,25 @@ def test_count__has_patches_of_first_pairs_alone(measures: list[str], images: in
     assert {rule: found.get(rule) for rule in ("exemplars", "patches", "figure") if rule in found} == expected
 
 
+def test_rows__of_different_networks_are_those_of_both() -> None:
+    """By hand: two layers beside three; five indices of 8 bytes, names of 30. The wide network is B, or A."""
+    narrow, wide = of_layers(Layer(4, 1), Layer(4, 1)), of_layers(*[Layer(600, 1)] * 3)
+    found = []
+    for a, b in ((narrow, wide), (wide, narrow)):
+        of = experiment(
+            networks=["a", "b"],
+            seeds=[0, 1],
+            comparisons=[{"name": "across", "stage": "final", "pairs": "networks"}],
+            measures=["cross_layer"],
+        )
+        rows = table.rows(of, {"a": recipe(), "b": recipe()}, {"a": a, "b": b})
+        found.append(next(row for row in rows if row.rule == "cross_layer"))
+    assert found[0] == found[1]
+    assert found[0].jobs == 2
+    assert found[0].written == 2 * (stores.FIXED["cross_layer"] + 5 * 8 * 2 * 3 + 30 * (2 + 3))
+    assert found[0].memory == memory.peak("cross_layer", wide, of)
+
+
 def test_patches__are_at_most_of_whole_images_and_of_the_units_there_are() -> None:
     """By hand: digits of 64 pixels in one channel; 4 and 8 units a side, 5 patches and a preferred image of each."""
     of = experiment(patches={"images": 5, "units": 2})

@@ -94,7 +94,7 @@ def controls(pair: tuple[str, str], recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def made(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Counter[str]]:
-    """Stores of each rule that makes one of a snapshot or a pair, for each network; a pair counts for that of A.
+    """Stores of each rule that makes one of a snapshot or a pair, for each network or ``{a}--{b}`` of different ones.
 
     Patches are of the first pair of a comparison and network alone.
     """
@@ -116,7 +116,7 @@ def made(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Cou
             for control in controls(pair, recipes[network_of(pair[0])]) if "stitching" in measures else ():
                 need(("record", "within", "between", "maps"), control)
     order = ("record", *READ_BY, *experiment.measures, "exemplars", "patches")
-    return {rule: Counter(network_of(names[0]) for names in needed[rule]) for rule in order if rule in needed}
+    return {rule: Counter(network_of("--".join(names)) for names in needed[rule]) for rule in order if rule in needed}
 
 
 def results(experiment: Experiment) -> int:
@@ -132,7 +132,10 @@ def results(experiment: Experiment) -> int:
 
 
 def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Counter[str]]:
-    """Jobs of each rule and network, in the order of the workflow; a probe counts for the first network of its data."""
+    """Jobs of each rule and network, or ``{a}--{b}`` of different ones, in the order of the workflow.
+
+    A probe counts for the first network of its data.
+    """
     each = Counter(experiment.networks)
     first_of = {recipes[network].data: network for network in reversed(experiment.networks)}
     jobs = {
@@ -145,5 +148,5 @@ def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Co
     drawn: Counter[str] = Counter()
     for comparison in experiment.comparisons:
         for network in networks(experiment, comparison):
-            drawn[network.split("--")[0]] += len(figures(experiment, comparison))
+            drawn[network] += len(figures(experiment, comparison))
     return jobs | ({"figure": drawn} if drawn.total() else {})

@@ -57,8 +57,12 @@ ARRAYS: dict[str, dict[str, str]] = {
     "subspace_match": {"unit": "f8 f8 i8 i8", "start unit": "i1 i1", "start order": "i8", "start": "i8 i8 i8 i1"},
     "subspace_match_sampled": {},
     "similarity": {"unit": "f8", "permutation": "f8"},
-    "cross_layer": {"layer layer": "f8 f8 f8 f8 f8", "layer": "i30 i30"},
-    "layer_pairs": {"layer layer": "f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 i8 i8", "layer": "i30 i30"},
+    "cross_layer": {"layer_a layer_b": "f8 f8 f8 f8 f8", "layer_a": "i30", "layer_b": "i30"},
+    "layer_pairs": {
+        "layer_a layer_b": "f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 f8 i8 i8",
+        "layer_a": "i30",
+        "layer_b": "i30",
+    },
     "rsa": {},
     "predictions": {"image class": "f4", "image": "i8 i8", "image_id": "i1", "class": "i8"},
     "maps": {
@@ -109,7 +113,9 @@ def maps(experiment: Experiment) -> int:
     return len(experiment.stitching.alphas) + OTHER_MAPS
 
 
-def written(kind: str, layers: Sequence[Layer], experiment: Experiment, data: str) -> int:
+def written(
+    kind: str, layers: Sequence[Layer], experiment: Experiment, data: str, others: Sequence[Layer] | None = None
+) -> int:
     """Bytes of one store of a kind, which is named as the rule that writes it, or as ``activations`` or ``pooled``.
 
     Parameters
@@ -117,9 +123,11 @@ def written(kind: str, layers: Sequence[Layer], experiment: Experiment, data: st
     layers : of the network
     experiment : with all numbers that enter
     data : the data set, for the length of its ids
+    others : layers of the other network of a pair, where that is another one
     """
     if kind in OF_ONE_GROUP:
-        return FIXED[kind] + _values(kind, _sizes(layers[0], experiment, data) | {"layer": len(layers)})
+        sides = {"layer_a": len(layers), "layer_b": len(others or layers)}
+        return FIXED[kind] + _values(kind, _sizes(layers[0], experiment, data) | sides)
     return sum(layer_bytes(kind, layer, experiment, data) for layer in layers)
 
 

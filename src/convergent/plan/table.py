@@ -55,22 +55,22 @@ def rows(
     ratio = ratio or RATIOS[experiment.recording.codec]
     found = []
     for rule, counted in jobs.count(experiment, recipes).items():
-        names = list(counted)
-        seconds = [times.seconds(rule, networks[name], recipes[name], experiment) for name in names]
-        known = [value for value in seconds if value is not None]
-        written = sum(counted[name] * _written(rule, networks[name], recipes[name], experiment) for name in names)
+        of_names = {name: [(networks[n], recipes[n]) for n in name.split("--")] for name in counted}
+        seconds = {name: _seconds(rule, of_name, experiment) for name, of_name in of_names.items()}
+        known = {name: value for name, value in seconds.items() if value is not None}
+        written = sum(counted[name] * _written(rule, of_name, experiment) for name, of_name in of_names.items())
         packed = 0
         if rule == "record" and ratio is not None:
-            packed = sum(counted[name] * _activations(networks[name], recipes[name], experiment) for name in names)
+            packed = sum(counted[name] * _activations(*of_name[0], experiment) for name, of_name in of_names.items())
         found.append(
             Row(
                 rule,
                 sum(counted.values()),
                 written,
                 None if ratio is None else round(written - packed + packed / ratio),
-                max(memory.peak(rule, networks[name], experiment, recipes[name]) for name in names),
-                max(known) if len(known) == len(names) else None,
-                sum(counted[n] * s for n, s in zip(names, known, strict=True)) if len(known) == len(names) else None,
+                max(memory.peak(rule, n, experiment, r) for of_name in of_names.values() for n, r in of_name),
+                max(known.values()) if len(known) == len(counted) else None,
+                sum(counted[name] * s for name, s in known.items()) if len(known) == len(counted) else None,
             )
         )
     return found
@@ -178,8 +178,15 @@ def _activations(network: Network, recipe: Recipe, experiment: Experiment) -> in
     return stores.written("activations", network.layers, experiment, recipe.data)
 
 
-def _written(rule: str, network: Network, recipe: Recipe, experiment: Experiment) -> int:
+def _seconds(rule: str, networks: Sequence[tuple[Network, Recipe]], experiment: Experiment) -> float | None:
+    """Time of one job; of a pair of different networks that of the slower."""
+    taken = [times.seconds(rule, network, recipe, experiment) for network, recipe in networks]
+    return None if None in taken else max(value for value in taken if value is not None)
+
+
+def _written(rule: str, networks: Sequence[tuple[Network, Recipe]], experiment: Experiment) -> int:
     """Bytes of one job."""
+    network, recipe = networks[0]
     if rule == "record":
         pooled = stores.written("pooled", network.layers, experiment, recipe.data)
         return _activations(network, recipe, experiment) + pooled
@@ -189,4 +196,6 @@ def _written(rule: str, network: Network, recipe: Recipe, experiment: Experiment
         return ROW * ROWS * len(network.layers) * jobs.results(experiment)
     if rule == "patches":
         return stores.patches(network.layers, experiment, recipe)
-    return OF_FILES[rule] if rule in OF_FILES else stores.written(rule, network.layers, experiment, recipe.data)
+    if rule in OF_FILES:
+        return OF_FILES[rule]
+    return stores.written(rule, network.layers, experiment, recipe.data, networks[-1][0].layers)
