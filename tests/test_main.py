@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convergent.__main__ import STEPS, main
+from convergent.__main__ import SPINS, STEPS, main
 
 NAMES = sorted(path.stem for path in STEPS.glob("[a-z]*.py"))
 STATISTICS = ["within", "between", "statistics", "correlation", "matching", "sparse_prediction", "clustering"]
@@ -117,3 +117,12 @@ def test_main__imports_no_step_and_no_library_by_itself(tmp_path: Path) -> None:
 def test_snakefile__takes_no_scientific_library(tmp_path: Path) -> None:
     heavy = ["numpy", "pandas", "xarray", "torch", "zarr", "dask"]
     assert loaded(tmp_path, ["convergent.config", "convergent.provenance"], heavy) == ""
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_main__has_threads_wait_briefly_unless_told_otherwise(given: dict[str, str], expected: str) -> None:
+    """As OpenMP itself tells when it is loaded."""
+    environment = {"PYTHONPATH": str(STEPS.parents[1]), "PATH": "", "OMP_DISPLAY_ENV": "verbose"} | given
+    command = [sys.executable, "-m", "convergent", "train", "--help"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    assert f"GOMP_SPINCOUNT = '{expected}'" in told
