@@ -10,9 +10,10 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from convergent import activations, bins, folds, grids, histograms, joint_histograms, moments, rdms, samples, shown
-from convergent.figures import style
+from convergent.figures import order, style
 from convergent.measures.clustering import clustering
 from convergent.measures.correlation import correlation
 from convergent.measures.cross_layer import cross_layer
@@ -234,10 +235,40 @@ def test_subspace_match__draws_the_curve_of_every_pair(trained: Stores, untraine
 
 def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores) -> None:
     figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
-    matched = figure.axes[len(LAYERS)].images[0].get_array()
+    matched = figure.axes[3 * len(LAYERS)].images[0].get_array()
     r = trained["matching"][0].layers["conv"]["r_one_to_one_a"].values
     np.testing.assert_allclose(np.diag(matched), np.sort(r)[::-1])
     assert folds.RESOLUTION < np.abs(matched).max() <= 1
+
+
+def test_correlation_matrices__show_both_networks_and_what_is_between_as_recorded(trained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
+    for row, (name, (rows, columns)) in enumerate({"r_a": "AA", "r_b": "BB", "r": "AB"}.items()):
+        for axis, layer in zip(figure.axes[row * len(LAYERS) :], LAYERS, strict=False):
+            drawn = np.ma.filled(axis.images[0].get_array(), np.nan)
+            np.testing.assert_array_equal(drawn, trained["correlation"][0].layers[layer][name].values)
+            assert axis.get_xlabel() == f"units of {columns}"
+        assert figure.axes[row * len(LAYERS)].get_ylabel().endswith(f"units of {rows}")
+
+
+def test_matrix__keeps_a_diagonal_that_is_finer_than_pixels(tmp_path: Path) -> None:
+    """As a picture: of 250 units every row of a panel of 110 × 100 pixels shows some."""
+    figure = Figure(figsize=(1, 1.1), dpi=100)
+    style.matrix(figure.add_axes((0, 0, 1, 1)), np.eye(250))
+    figure.savefig(tmp_path / "figure.png")
+    green = imread(tmp_path / "figure.png")[2:-2, 2:-2, 1]  # without the border
+    assert green.max() > 0.95
+    assert green.min(axis=1).max() < 0.8
+
+
+def test_order__puts_partners_on_the_diagonal_and_the_unmatched_last() -> None:
+    """By hand: unit 11 of A is dead, unit 22 of B has no partner."""
+    found = xr.Dataset(
+        {"r_one_to_one_a": ("unit_a", [0.2, np.nan, 0.9]), "partner_one_to_one_a": ("unit_a", [23, -1, 21])},
+        {"unit_a": [10, 11, 12], "unit_b": [21, 22, 23]},
+    )
+    rows, columns = order.matched(found)
+    assert (list(rows), list(columns)) == ([2, 0, 1], [0, 2, 1])
 
 
 def test_stitching__shows_an_untrained_sender_where_there_is_one(trained: Stores) -> None:

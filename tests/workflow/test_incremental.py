@@ -141,6 +141,7 @@ MODULES: dict[str, set[str]] = {
     "figures/style": FIGURES,
     "figures/mosaic": {"figure matched_units", "figure minimal_match_units"},
     "figures/layer_map": {"figure cross_layer", "figure layer_pairs"},
+    "figures/order": {"figure correlation_matrices"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},
