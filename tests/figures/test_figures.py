@@ -271,6 +271,43 @@ def test_order__puts_partners_on_the_diagonal_and_the_unmatched_last() -> None:
     assert (list(rows), list(columns)) == ([2, 0, 1], [0, 2, 1])
 
 
+def matching_of(semi: list[list[float]], one_to_one: list[list[float]]) -> list[Store]:
+    """The three pairs of three seeds, r of the units of A of each."""
+    names = [NET.format(seed, "final") for seed in range(3)]
+    return [
+        Store(
+            {"conv": xr.Dataset({"r_semi_a": ("unit_a", best), "r_one_to_one_a": ("unit_a", matched)})},
+            {"snapshot_a": a, "snapshot_b": b},
+        )
+        for (a, b), best, matched in zip(itertools.combinations(names, 2), semi, one_to_one, strict=True)
+    ]
+
+
+def test_matching_curves__keep_the_units_of_both_in_one_order() -> None:
+    """By hand: a dead unit of the first pair, and one of the second that no partner is left for; two ranks are shared.
+
+    The pairs without seed 0, 1, 2 are the last, the second, the first: r of the first rank 0.6, 0.8, 1.
+    """
+    nan = np.nan
+    stores = matching_of(
+        [[0.5, nan, 1.0], [0.4, 0.8, 0.9], [0.1, 0.2, 0.6]], [[0.3, nan, 0.2], [0.1, 0.7, nan], [0.1, -0.4, 0.6]]
+    )
+    axis = importlib.import_module("convergent.figures.matching_curves").draw({"matching": stores}, {}).axes[0]
+    lines = {str(line.get_label()): np.asarray(line.get_xydata()).T for line in axis.lines}
+    np.testing.assert_allclose(lines["final, best partner"], [[1, 2], [0.8, (0.5 + 0.4 + 0.2) / 3]])
+    np.testing.assert_allclose(lines["final, the same units one to one"], [[1, 2], [0.5, 0]], atol=1e-12)
+    np.testing.assert_allclose(lines["the first pair alone"], [[1, 2], [0.2, 0.3]])
+    band = axis.collections[0].get_paths()[0].vertices
+    error = np.sqrt(2 / 3 * 2 * 0.2**2)
+    np.testing.assert_allclose(np.ptp(band[band[:, 0] == 1, 1]), 2 * error)
+
+
+def test_matching_curves__have_no_band_of_two_seeds() -> None:
+    stores = matching_of([[0.5]] * 3, [[0.5]] * 3)[:1]
+    axis = importlib.import_module("convergent.figures.matching_curves").draw({"matching": stores}, {}).axes[0]
+    assert not any(band.get_paths() for band in axis.collections)
+
+
 def test_stitching__shows_an_untrained_sender_where_there_is_one(trained: Stores) -> None:
     found = [
         Store(

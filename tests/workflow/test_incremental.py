@@ -79,7 +79,7 @@ BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure sim
     "figure subspace_match_sampled",
 }
 # Figures with an error over seeds.
-OVER_SEEDS = BY_DEPTH | {"figure stitching", "figure unit_removal", "figure ensemble"}
+OVER_SEEDS = BY_DEPTH | {"figure matching_curves", "figure stitching", "figure unit_removal", "figure ensemble"}
 TRAINED = {"record", "patches", "predictions", "stitching", "unit_removal"}  # that run trained networks
 PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled", "layer_pairs"}
 SPARSE = {"sparse_prediction", "clustering"}

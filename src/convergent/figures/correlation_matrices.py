@@ -6,7 +6,12 @@ from matplotlib.figure import Figure
 from convergent.figures import order, style
 
 # Each row: what it shows, and whose units are its rows and its columns.
-ROWS = {"within A": "AA", "within B": "BB", "between": "AB", "between, matched": "AB"}
+ROWS = {
+    "within A": ("A", "A"),
+    "within B": ("B", "B"),
+    "between": ("A", "B"),
+    "between, matched": ("A", "B"),
+}
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
