@@ -308,6 +308,52 @@ def test_matching_curves__have_no_band_of_two_seeds() -> None:
     assert not any(band.get_paths() for band in axis.collections)
 
 
+def of_weights(ab: np.ndarray, ba: np.ndarray, live_a: list[bool], live_b: list[bool], r: list[float]) -> Stores:
+    """Stores of a pair with these weights, in which unit i of A is matched with the unit of B before the i-th last."""
+    size_a, size_b = len(live_a), len(live_b)
+    sparse = xr.Dataset(
+        {
+            "coefficient_ab": (("unit_b", "unit_a"), ab),
+            "coefficient_ba": (("unit_a", "unit_b"), ba),
+            "alpha_one_standard_error_ab": ("unit_b", np.where(live_b, 0.1, np.nan)),
+            "alpha_one_standard_error_ba": ("unit_a", np.where(live_a, 0.1, np.nan)),
+        }
+    )
+    partners = np.where(live_a, size_b - 1 - np.arange(size_a), -1)
+    matched = xr.Dataset(
+        {"r_one_to_one_a": ("unit_a", r), "partner_one_to_one_a": ("unit_a", partners)},
+        {"unit_a": np.arange(size_a), "unit_b": np.arange(size_b)},
+    )
+    names = {"snapshot_a": NET.format(0, "final"), "snapshot_b": NET.format(1, "final")}
+    return {"sparse_prediction": [Store({"fc": sparse}, names)], "matching": [Store({"fc": matched}, names)]}
+
+
+def test_mapping_weights__put_partners_on_the_diagonal_and_count_predictors() -> None:
+    """By hand: units 0, 2, 1 of A from best to worst are matched with 2, 0, 1 of B; unit 1 of both is dead."""
+    ab = np.array([[0.1, 0, 0.7], [0, 0, 0], [0.9, 0, 0]])
+    ba = np.array([[0, 0, 0], [0, 0, 0], [0.5, 0, 0]])
+    stores = of_weights(ab, ba, [True, False, True], [True, False, True], [0.8, np.nan, 0.6])
+    upper, lower, *_ = importlib.import_module("convergent.figures.mapping_weights").draw(stores, {}).axes
+    drawn = np.ma.filled(upper.images[0].get_array(), np.nan)
+    nan = np.nan
+    np.testing.assert_array_equal(drawn, [[0.9, 0, nan], [0.1, 0.7, nan], [nan, nan, nan]])
+    steps = {line.get_label(): np.asarray(line.get_xydata()).T for line in lower.lines}
+    np.testing.assert_array_equal(steps["units of B from those of A"], [[0, 1, 2, 3], [0, 0.5, 1, 1]])
+    np.testing.assert_array_equal(steps["units of A from those of B"], [[0, 1, 2, 3], [0.5, 1, 1, 1]])
+
+
+def test_mapping_weights__show_the_largest_of_a_block_where_a_layer_is_wide() -> None:
+    """By hand: 300 units in blocks of three, the last dead block grey; the mean of a block of nine would be pale."""
+    ab, live = np.zeros((300, 300)), [True] * 297 + [False] * 3
+    ab[299 - 4, 5], ab[299 - 3, 3] = -0.4, 0.3  # of partners 3, 4, 5, which stand in the second block
+    stores = of_weights(ab, ab.T, live, [True] * 300, [*np.linspace(1, 0.1, 297), *[np.nan] * 3])
+    axis = importlib.import_module("convergent.figures.mapping_weights").draw(stores, {}).axes[0]
+    drawn = np.ma.filled(axis.images[0].get_array(), np.nan)
+    expected = np.zeros((100, 100))
+    expected[1, 1], expected[:, 99] = -0.4, np.nan
+    np.testing.assert_array_equal(drawn, expected)
+
+
 def test_stitching__shows_an_untrained_sender_where_there_is_one(trained: Stores) -> None:
     found = [
         Store(

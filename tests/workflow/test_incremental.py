@@ -55,6 +55,7 @@ READS: dict[str, set[str]] = {
     "figure mutual_information": {"mutual_information", "correlation"},
     "figure sparse_prediction": {"sparse_prediction"},
     "figure code_types": {"sparse_prediction"},
+    "figure mapping_weights": {"sparse_prediction", "matching"},
     "figure clusters": {"clustering", "correlation"},
     "figure matched_units": {"matching", "patches"},
     "figure minimal_match_units": {"subspace_match", "patches"},
@@ -71,7 +72,8 @@ READS: dict[str, set[str]] = {
     "figure ensemble": {"ensemble", "matching"},
 }
 OF_FIRST_PAIR = {"figure correlation_matrices", "figure clusters", "figure matched_units"} | {
-    "figure minimal_match_units"
+    "figure minimal_match_units",
+    "figure mapping_weights",
 }
 FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
@@ -141,7 +143,7 @@ MODULES: dict[str, set[str]] = {
     "figures/style": FIGURES,
     "figures/mosaic": {"figure matched_units", "figure minimal_match_units"},
     "figures/layer_map": {"figure cross_layer", "figure layer_pairs"},
-    "figures/order": {"figure correlation_matrices"},
+    "figures/order": {"figure correlation_matrices", "figure mapping_weights"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},

@@ -32,6 +32,7 @@ FIGURES_OF_ALL_PAIRS = {
 }
 FIGURES_OF_ONE_PAIR = {
     "correlation_matrices": ["correlation", "matching"],
+    "mapping_weights": ["sparse_prediction", "matching"],
     "clusters": ["clustering", "correlation"],
     "matched_units": ["matching", "patches"],
     "minimal_match_units": ["subspace_match", "patches"],
