@@ -308,6 +308,47 @@ def test_matching_curves__have_no_band_of_two_seeds() -> None:
     assert not any(band.get_paths() for band in axis.collections)
 
 
+def of_similarity(stage: str, values: list[float], null: float) -> list[Store]:
+    """The three pairs of three seeds, their similarity at 0.5 in both of two layers; at 0.25 it is half of that."""
+    names = [NET.format(seed, stage) for seed in range(3)]
+    pairs = itertools.combinations(names, 2)
+    text = np.dtypes.StringDType()
+    coordinates = {
+        "epsilon": [0.5, 0.25],
+        "statistic": np.array(["similarity_at_0.5", "similarity_at_0.25"], dtype=text),
+        "null_kind": np.array(["chance", "permuted"], dtype=text),
+    }
+    found = []
+    for (a, b), value in zip(pairs, values, strict=True):
+        nulls = [[1, 1], [null, null / 2]]
+        variables = {
+            "summary": ("statistic", [value, value / 2]),
+            "summary_null": (("null_kind", "statistic"), nulls),
+        }
+        one = xr.Dataset(variables, coordinates)
+        found.append(Store({"conv": one, "fc": one}, {"snapshot_a": a, "snapshot_b": b}))
+    return found
+
+
+def test_subspace_match_by_depth__has_a_line_and_a_null_of_every_epsilon() -> None:
+    """By hand: means over pairs, errors of leaving out one seed; both ε in order, the null in the colour of its own."""
+    trained = {"subspace_match": of_similarity("final", [0.6, 0.8, 1.0], 0.2)}
+    untrained = {"subspace_match": of_similarity("init", [0.2, 0.3, 0.4], 0.1)}
+    figure = importlib.import_module("convergent.figures.subspace_match_by_depth").draw(trained, untrained)
+    drawn = (("final", 0.8, np.sqrt(2 / 3 * 2) * 0.2, 0.2), ("untrained", 0.3, np.sqrt(2 / 3 * 2) * 0.1, 0.1))
+    for axis, (title, mean, error, null) in zip(figure.axes, drawn, strict=True):
+        assert axis.get_title() == title
+        small, small_null, large, large_null = axis.containers
+        for of_epsilon, share in (((small, small_null), 0.5), ((large, large_null), 1)):
+            (line, _, (bars,)), (dashed, *_) = of_epsilon
+            np.testing.assert_allclose(line.get_ydata(), 2 * [share * mean])
+            np.testing.assert_allclose([np.ptp(bar[:, 1]) for bar in bars.get_segments()], 2 * [2 * share * error])
+            np.testing.assert_allclose(dashed.get_ydata(), 2 * [share * null])
+            assert dashed.get_linestyle() == "--"
+            np.testing.assert_array_equal(dashed.get_color(), line.get_color())
+        assert (small.get_label(), large.get_label()) == ("ε = 0.25", "ε = 0.5")
+
+
 def of_weights(ab: np.ndarray, ba: np.ndarray, live_a: list[bool], live_b: list[bool], r: list[float]) -> Stores:
     """Stores of a pair with these weights, in which unit i of A is matched with the unit of B before the i-th last."""
     size_a, size_b = len(live_a), len(live_b)

@@ -61,6 +61,7 @@ READS: dict[str, set[str]] = {
     "figure minimal_match_units": {"subspace_match", "patches"},
     "figure cluster_subspaces": {"clustering"},
     "figure subspace_match": {"subspace_match"},
+    "figure subspace_match_by_depth": {"subspace_match"},
     "figure subspace_match_sampled": {"subspace_match_sampled"},
     "figure similarity": {"similarity"},
     "figure cross_layer": {"cross_layer"},
@@ -78,6 +79,7 @@ OF_FIRST_PAIR = {"figure correlation_matrices", "figure clusters", "figure match
 FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
     "figure code_types",
+    "figure subspace_match_by_depth",
     "figure subspace_match_sampled",
 }
 # Figures with an error over seeds.
