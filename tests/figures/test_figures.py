@@ -295,8 +295,8 @@ def test_matching_curves__keep_the_units_of_both_in_one_order() -> None:
     axis = importlib.import_module("convergent.figures.matching_curves").draw({"matching": stores}, {}).axes[0]
     lines = {str(line.get_label()): np.asarray(line.get_xydata()).T for line in axis.lines}
     np.testing.assert_allclose(lines["final, best partner"], [[1, 2], [0.8, (0.5 + 0.4 + 0.2) / 3]])
-    np.testing.assert_allclose(lines["final, the same units one to one"], [[1, 2], [0.5, 0]], atol=1e-12)
-    np.testing.assert_allclose(lines["the first pair alone"], [[1, 2], [0.2, 0.3]])
+    np.testing.assert_allclose(lines["final, one to one"], [[1, 2], [0.5, 0]], atol=1e-12)
+    np.testing.assert_allclose(lines["first pair, one to one"], [[1, 2], [0.2, 0.3]])
     band = axis.collections[0].get_paths()[0].vertices
     error = np.sqrt(2 / 3 * 2 * 0.2**2)
     np.testing.assert_allclose(np.ptp(band[band[:, 0] == 1, 1]), 2 * error)

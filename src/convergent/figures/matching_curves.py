@@ -11,7 +11,7 @@ from convergent import tables
 from convergent.figures import style
 from convergent.store import Store
 
-KINDS = {"semi": "best partner", "one_to_one": "the same units one to one"}
+KINDS = {"semi": "best partner", "one_to_one": "one to one"}
 TRAINED = dict(zip(KINDS, (style.TRAINED, style.SECOND), strict=True))
 UNTRAINED = dict(zip(KINDS, (style.DEAD, style.UNTRAINED), strict=True))
 WIDTHS = {"semi": 1.7, "one_to_one": 0.9}  # both show where they coincide
@@ -31,7 +31,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
             if opened:
                 _curves(axis, opened, layer, colours, name)
         alone = by_rank(trained[0].layers[layer])[1]
-        look = {"color": TRAINED["one_to_one"], "linewidth": 0.3, "label": "the first pair alone"}
+        look = {"color": TRAINED["one_to_one"], "linewidth": 0.3, "label": "first pair, one to one"}
         axis.plot(np.arange(1, len(alone) + 1), alone, **look)
         axis.set_xlabel("unit of A, by its best r")
         axis.locator_params(axis="x", integer=True)
@@ -39,7 +39,9 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
             axis.set_xticks([])
             axis.text(0.5, 0.5, "no match", transform=axis.transAxes, ha="center", color="grey")
     axes[0][0].set_ylabel("r")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(layers)), fontsize=7
+    )
     return figure
 
 
