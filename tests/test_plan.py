@@ -145,7 +145,7 @@ def test_count__of_stitching_has_the_untrained_senders(
     ("measures", "images", "expected"),
     [
         (["matching"], 9, {"exemplars": 8, "patches": 4, "figure": 2 * 2 * 3}),
-        (["matching", "subspace_match"], 9, {"exemplars": 8, "patches": 4, "figure": 2 * 2 * 5}),
+        (["matching", "subspace_match"], 9, {"exemplars": 8, "patches": 4, "figure": 2 * 2 * 6}),
         (["matching"], 0, {"figure": 2 * 2 * 2}),
         (["rsa"], 9, {"figure": 2 * 2 * 1}),
     ],

@@ -10,9 +10,10 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from convergent import activations, bins, folds, grids, histograms, joint_histograms, moments, rdms, samples, shown
-from convergent.figures import style
+from convergent.figures import order, style
 from convergent.measures.clustering import clustering
 from convergent.measures.correlation import correlation
 from convergent.measures.cross_layer import cross_layer
@@ -234,10 +235,164 @@ def test_subspace_match__draws_the_curve_of_every_pair(trained: Stores, untraine
 
 def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores) -> None:
     figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
-    matched = figure.axes[len(LAYERS)].images[0].get_array()
+    matched = figure.axes[3 * len(LAYERS)].images[0].get_array()
     r = trained["matching"][0].layers["conv"]["r_one_to_one_a"].values
     np.testing.assert_allclose(np.diag(matched), np.sort(r)[::-1])
     assert folds.RESOLUTION < np.abs(matched).max() <= 1
+
+
+def test_correlation_matrices__show_both_networks_and_what_is_between_as_recorded(trained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
+    for row, (name, (rows, columns)) in enumerate({"r_a": "AA", "r_b": "BB", "r": "AB"}.items()):
+        for axis, layer in zip(figure.axes[row * len(LAYERS) :], LAYERS, strict=False):
+            drawn = np.ma.filled(axis.images[0].get_array(), np.nan)
+            np.testing.assert_array_equal(drawn, trained["correlation"][0].layers[layer][name].values)
+            assert axis.get_xlabel() == f"units of {columns}"
+        assert figure.axes[row * len(LAYERS)].get_ylabel().endswith(f"units of {rows}")
+
+
+def test_matrix__keeps_a_diagonal_that_is_finer_than_pixels(tmp_path: Path) -> None:
+    """As a picture: of 250 units every row of a panel of 110 × 100 pixels shows some."""
+    figure = Figure(figsize=(1, 1.1), dpi=100)
+    style.matrix(figure.add_axes((0, 0, 1, 1)), np.eye(250))
+    figure.savefig(tmp_path / "figure.png")
+    green = imread(tmp_path / "figure.png")[2:-2, 2:-2, 1]  # without the border
+    assert green.max() > 0.95
+    assert green.min(axis=1).max() < 0.8
+
+
+def test_order__puts_partners_on_the_diagonal_and_the_unmatched_last() -> None:
+    """By hand: unit 11 of A is dead, unit 22 of B has no partner."""
+    found = xr.Dataset(
+        {"r_one_to_one_a": ("unit_a", [0.2, np.nan, 0.9]), "partner_one_to_one_a": ("unit_a", [23, -1, 21])},
+        {"unit_a": [10, 11, 12], "unit_b": [21, 22, 23]},
+    )
+    rows, columns = order.matched(found)
+    assert (list(rows), list(columns)) == ([2, 0, 1], [0, 2, 1])
+
+
+def matching_of(semi: list[list[float]], one_to_one: list[list[float]]) -> list[Store]:
+    """The three pairs of three seeds, r of the units of A of each."""
+    names = [NET.format(seed, "final") for seed in range(3)]
+    return [
+        Store(
+            {"conv": xr.Dataset({"r_semi_a": ("unit_a", best), "r_one_to_one_a": ("unit_a", matched)})},
+            {"snapshot_a": a, "snapshot_b": b},
+        )
+        for (a, b), best, matched in zip(itertools.combinations(names, 2), semi, one_to_one, strict=True)
+    ]
+
+
+def test_matching_curves__keep_the_units_of_both_in_one_order() -> None:
+    """By hand: a dead unit of the first pair, and one of the second that no partner is left for; two ranks are shared.
+
+    The pairs without seed 0, 1, 2 are the last, the second, the first: r of the first rank 0.6, 0.8, 1.
+    """
+    nan = np.nan
+    stores = matching_of(
+        [[0.5, nan, 1.0], [0.4, 0.8, 0.9], [0.1, 0.2, 0.6]], [[0.3, nan, 0.2], [0.1, 0.7, nan], [0.1, -0.4, 0.6]]
+    )
+    axis = importlib.import_module("convergent.figures.matching_curves").draw({"matching": stores}, {}).axes[0]
+    lines = {str(line.get_label()): np.asarray(line.get_xydata()).T for line in axis.lines}
+    np.testing.assert_allclose(lines["final, best partner"], [[1, 2], [0.8, (0.5 + 0.4 + 0.2) / 3]])
+    np.testing.assert_allclose(lines["final, one to one"], [[1, 2], [0.5, 0]], atol=1e-12)
+    np.testing.assert_allclose(lines["first pair, one to one"], [[1, 2], [0.2, 0.3]])
+    band = axis.collections[0].get_paths()[0].vertices
+    error = np.sqrt(2 / 3 * 2 * 0.2**2)
+    np.testing.assert_allclose(np.ptp(band[band[:, 0] == 1, 1]), 2 * error)
+
+
+def test_matching_curves__have_no_band_of_two_seeds() -> None:
+    stores = matching_of([[0.5]] * 3, [[0.5]] * 3)[:1]
+    axis = importlib.import_module("convergent.figures.matching_curves").draw({"matching": stores}, {}).axes[0]
+    assert not any(band.get_paths() for band in axis.collections)
+
+
+def of_similarity(stage: str, values: list[float], null: float) -> list[Store]:
+    """The three pairs of three seeds, their similarity at 0.5 in both of two layers; at 0.25 it is half of that."""
+    names = [NET.format(seed, stage) for seed in range(3)]
+    pairs = itertools.combinations(names, 2)
+    text = np.dtypes.StringDType()
+    coordinates = {
+        "epsilon": [0.5, 0.25],
+        "statistic": np.array(["similarity_at_0.5", "similarity_at_0.25"], dtype=text),
+        "null_kind": np.array(["chance", "permuted"], dtype=text),
+    }
+    found = []
+    for (a, b), value in zip(pairs, values, strict=True):
+        nulls = [[1, 1], [null, null / 2]]
+        variables = {
+            "summary": ("statistic", [value, value / 2]),
+            "summary_null": (("null_kind", "statistic"), nulls),
+        }
+        one = xr.Dataset(variables, coordinates)
+        found.append(Store({"conv": one, "fc": one}, {"snapshot_a": a, "snapshot_b": b}))
+    return found
+
+
+def test_subspace_match_by_depth__has_a_line_and_a_null_of_every_epsilon() -> None:
+    """By hand: means over pairs, errors of leaving out one seed; both ε in order, the null in the colour of its own."""
+    trained = {"subspace_match": of_similarity("final", [0.6, 0.8, 1.0], 0.2)}
+    untrained = {"subspace_match": of_similarity("init", [0.2, 0.3, 0.4], 0.1)}
+    figure = importlib.import_module("convergent.figures.subspace_match_by_depth").draw(trained, untrained)
+    drawn = (("final", 0.8, np.sqrt(2 / 3 * 2) * 0.2, 0.2), ("untrained", 0.3, np.sqrt(2 / 3 * 2) * 0.1, 0.1))
+    for axis, (title, mean, error, null) in zip(figure.axes, drawn, strict=True):
+        assert axis.get_title() == title
+        small, small_null, large, large_null = axis.containers
+        for of_epsilon, share in (((small, small_null), 0.5), ((large, large_null), 1)):
+            (line, _, (bars,)), (dashed, *_) = of_epsilon
+            np.testing.assert_allclose(line.get_ydata(), 2 * [share * mean])
+            np.testing.assert_allclose([np.ptp(bar[:, 1]) for bar in bars.get_segments()], 2 * [2 * share * error])
+            np.testing.assert_allclose(dashed.get_ydata(), 2 * [share * null])
+            assert dashed.get_linestyle() == "--"
+            np.testing.assert_array_equal(dashed.get_color(), line.get_color())
+        assert (small.get_label(), large.get_label()) == ("ε = 0.25", "ε = 0.5")
+
+
+def of_weights(ab: np.ndarray, ba: np.ndarray, live_a: list[bool], live_b: list[bool], r: list[float]) -> Stores:
+    """Stores of a pair with these weights, in which unit i of A is matched with the unit of B before the i-th last."""
+    size_a, size_b = len(live_a), len(live_b)
+    sparse = xr.Dataset(
+        {
+            "coefficient_ab": (("unit_b", "unit_a"), ab),
+            "coefficient_ba": (("unit_a", "unit_b"), ba),
+            "alpha_one_standard_error_ab": ("unit_b", np.where(live_b, 0.1, np.nan)),
+            "alpha_one_standard_error_ba": ("unit_a", np.where(live_a, 0.1, np.nan)),
+        }
+    )
+    partners = np.where(live_a, size_b - 1 - np.arange(size_a), -1)
+    matched = xr.Dataset(
+        {"r_one_to_one_a": ("unit_a", r), "partner_one_to_one_a": ("unit_a", partners)},
+        {"unit_a": np.arange(size_a), "unit_b": np.arange(size_b)},
+    )
+    names = {"snapshot_a": NET.format(0, "final"), "snapshot_b": NET.format(1, "final")}
+    return {"sparse_prediction": [Store({"fc": sparse}, names)], "matching": [Store({"fc": matched}, names)]}
+
+
+def test_mapping_weights__put_partners_on_the_diagonal_and_count_predictors() -> None:
+    """By hand: units 0, 2, 1 of A from best to worst are matched with 2, 0, 1 of B; unit 1 of both is dead."""
+    ab = np.array([[0.1, 0, 0.7], [0, 0, 0], [0.9, 0, 0]])
+    ba = np.array([[0, 0, 0], [0, 0, 0], [0.5, 0, 0]])
+    stores = of_weights(ab, ba, [True, False, True], [True, False, True], [0.8, np.nan, 0.6])
+    upper, lower, *_ = importlib.import_module("convergent.figures.mapping_weights").draw(stores, {}).axes
+    drawn = np.ma.filled(upper.images[0].get_array(), np.nan)
+    nan = np.nan
+    np.testing.assert_array_equal(drawn, [[0.9, 0, nan], [0.1, 0.7, nan], [nan, nan, nan]])
+    steps = {line.get_label(): np.asarray(line.get_xydata()).T for line in lower.lines}
+    np.testing.assert_array_equal(steps["units of B from those of A"], [[0, 1, 2, 3], [0, 0.5, 1, 1]])
+    np.testing.assert_array_equal(steps["units of A from those of B"], [[0, 1, 2, 3], [0.5, 1, 1, 1]])
+
+
+def test_mapping_weights__show_the_largest_of_a_block_where_a_layer_is_wide() -> None:
+    """By hand: 300 units in blocks of three, the last dead block grey; the mean of a block of nine would be pale."""
+    ab, live = np.zeros((300, 300)), [True] * 297 + [False] * 3
+    ab[299 - 4, 5], ab[299 - 3, 3] = -0.4, 0.3  # of partners 3, 4, 5, which stand in the second block
+    stores = of_weights(ab, ab.T, live, [True] * 300, [*np.linspace(1, 0.1, 297), *[np.nan] * 3])
+    axis = importlib.import_module("convergent.figures.mapping_weights").draw(stores, {}).axes[0]
+    drawn = np.ma.filled(axis.images[0].get_array(), np.nan)
+    expected = np.zeros((100, 100))
+    expected[1, 1], expected[:, 99] = -0.4, np.nan
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_stitching__shows_an_untrained_sender_where_there_is_one(trained: Stores) -> None:

@@ -55,11 +55,13 @@ READS: dict[str, set[str]] = {
     "figure mutual_information": {"mutual_information", "correlation"},
     "figure sparse_prediction": {"sparse_prediction"},
     "figure code_types": {"sparse_prediction"},
+    "figure mapping_weights": {"sparse_prediction", "matching"},
     "figure clusters": {"clustering", "correlation"},
     "figure matched_units": {"matching", "patches"},
     "figure minimal_match_units": {"subspace_match", "patches"},
     "figure cluster_subspaces": {"clustering"},
     "figure subspace_match": {"subspace_match"},
+    "figure subspace_match_by_depth": {"subspace_match"},
     "figure subspace_match_sampled": {"subspace_match_sampled"},
     "figure similarity": {"similarity"},
     "figure cross_layer": {"cross_layer"},
@@ -71,15 +73,17 @@ READS: dict[str, set[str]] = {
     "figure ensemble": {"ensemble", "matching"},
 }
 OF_FIRST_PAIR = {"figure correlation_matrices", "figure clusters", "figure matched_units"} | {
-    "figure minimal_match_units"
+    "figure minimal_match_units",
+    "figure mapping_weights",
 }
 FIGURES = {name for name in READS if name.startswith("figure ")}
 BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure similarity", "figure rsa"} | {
     "figure code_types",
+    "figure subspace_match_by_depth",
     "figure subspace_match_sampled",
 }
 # Figures with an error over seeds.
-OVER_SEEDS = BY_DEPTH | {"figure stitching", "figure unit_removal", "figure ensemble"}
+OVER_SEEDS = BY_DEPTH | {"figure matching_curves", "figure stitching", "figure unit_removal", "figure ensemble"}
 TRAINED = {"record", "patches", "predictions", "stitching", "unit_removal"}  # that run trained networks
 PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled", "layer_pairs"}
 SPARSE = {"sparse_prediction", "clustering"}
@@ -141,6 +145,7 @@ MODULES: dict[str, set[str]] = {
     "figures/style": FIGURES,
     "figures/mosaic": {"figure matched_units", "figure minimal_match_units"},
     "figures/layer_map": {"figure cross_layer", "figure layer_pairs"},
+    "figures/order": {"figure correlation_matrices", "figure mapping_weights"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},

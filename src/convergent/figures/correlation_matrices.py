@@ -1,37 +1,36 @@
-"""Correlation of the units of one pair, as recorded and with B's units in the order of their one-to-one partners."""
+"""Correlation of the units of one pair: within each network, and between them as recorded and with units matched."""
 
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
-from convergent.figures import style
+from convergent.figures import order, style
+
+# Each row: what it shows, and whose units are its rows and its columns.
+ROWS = {
+    "within A": ("A", "A"),
+    "within B": ("B", "B"),
+    "between": ("A", "B"),
+    "between, matched": ("A", "B"),
+}
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """[L] Fig. 1: the first pair; below, matched units stand on the diagonal, best match first."""
+    """[L] Fig. 1: the first pair; in the last row matched units stand on the diagonal, best match first."""
     correlation, matching = stores["correlation"][0], stores["matching"][0]
     layers = list(correlation.layers)
-    figure, axes = style.panels(layers, 2)
-    for column, layer in enumerate(layers):
-        r = correlation.layers[layer]["r"].values
-        image = style.matrix(axes[0][column], r)
-        rows, columns = matched_order(matching.layers[layer])
-        style.matrix(axes[1][column], r[np.ix_(rows, columns)])
-        axes[1][column].set_xlabel("units of B")
-    axes[0][0].set_ylabel("as recorded\nunits of A")
-    axes[1][0].set_ylabel("matched\nunits of A")
-    figure.colorbar(image, ax=axes, shrink=0.6, label="r")
+    figure, axes = style.panels(layers, len(ROWS))
+    for of_layer, layer in zip(axes.T, layers, strict=True):
+        measured = correlation.layers[layer]
+        r = measured["r"].values
+        matched = r[np.ix_(*order.matched(matching.layers[layer]))]
+        for axis, values in zip(of_layer, (measured["r_a"].values, measured["r_b"].values, r, matched), strict=True):
+            image = style.matrix(axis, values)
+    for of_row, (name, (rows, columns)) in zip(axes, ROWS.items(), strict=True):
+        of_row[0].set_ylabel(f"{name}\nunits of {rows}")
+        for axis in of_row:
+            axis.set_xlabel(f"units of {columns}")
+    figure.colorbar(image, ax=axes, shrink=0.4, label="r")
     figure.suptitle(
         f"A = {correlation.attributes['snapshot_a']}, B = {correlation.attributes['snapshot_b']}", fontsize=8
     )
     return figure
-
-
-def matched_order(matching: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of matched units of A, best first, then the rest; and of B in the order of their partners."""
-    r = matching["r_one_to_one_a"].values
-    rows = np.argsort(-np.nan_to_num(r, nan=-2.0), kind="stable")
-    position = {label: i for i, label in enumerate(matching["unit_b"].values)}
-    partners = [position[p] for p in matching["partner_one_to_one_a"].values[rows] if p in position]
-    rest = [i for i in range(matching.sizes["unit_b"]) if i not in set(partners)]
-    return rows, np.array(partners + rest)

@@ -54,7 +54,9 @@ def matrix(axis: Axes, values: Any) -> Any:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_facecolor(DEAD)
-    return axis.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+    # More units than pixels are averaged, as colours: by the nearest alone a diagonal would be broken, and a mean of
+    # values would lose all that neighbours a dead unit.
+    return axis.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, interpolation_stage="rgba", aspect="auto")
 
 
 def pairs(stores: Sequence[Store]) -> list[str]:

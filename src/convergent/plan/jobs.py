@@ -20,6 +20,7 @@ FIGURES_OF_ALL_PAIRS = {
     "code_types": ["sparse_prediction"],
     "cluster_subspaces": ["clustering"],
     "subspace_match": ["subspace_match"],
+    "subspace_match_by_depth": ["subspace_match"],
     "subspace_match_sampled": ["subspace_match_sampled"],
     "similarity": ["similarity"],
     "cross_layer": ["cross_layer"],
@@ -32,6 +33,7 @@ FIGURES_OF_ALL_PAIRS = {
 }
 FIGURES_OF_ONE_PAIR = {
     "correlation_matrices": ["correlation", "matching"],
+    "mapping_weights": ["sparse_prediction", "matching"],
     "clusters": ["clustering", "correlation"],
     "matched_units": ["matching", "patches"],
     "minimal_match_units": ["subspace_match", "patches"],
