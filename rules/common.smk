@@ -167,6 +167,11 @@ def figure_untrained(wildcards):
     return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.networks))]
 
 
+def figure_inspected(wildcards):
+    """The files of `inspect` of the networks of a figure, for its memory."""
+    return [f"<networks>/{network}.json" for network in wildcards.networks.split("--")]
+
+
 def figures():
     """Every figure whose measures are computed, of every comparison and network, or pair of different ones."""
     return [

@@ -34,6 +34,7 @@ rule figure:
     input:
         stores=figure_stores,
         untrained=figure_untrained,
+        inspected=ancient(figure_inspected),
     output:
         png=report(
             "<results>/figures/{comparison}/{networks}/{figure}.png",
@@ -51,7 +52,7 @@ rule figure:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=least("figure"),
+        mem_mb=peak("figure"),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=lambda wildcards: code_digest("steps.figure", f"figures.{wildcards.figure}"),

@@ -300,6 +300,11 @@ def _ensemble(network: Network, experiment: Experiment, recipe: Recipe | None, t
     return 8 * 8 * experiment.probe.images * (known.classes if known else stores.CLASSES_OF_FOLDER)
 
 
+def _figure(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """Four matrices of r of every layer at once, in two copies, and the colours of one."""
+    return 9 * sum(_m(layer) for layer in network.layers)
+
+
 # Bytes of Python with the libraries of the step and its compiled functions, before any data, as measured, and of its
 # work.
 RULES: Mapping[str, tuple[int, Work]] = {
@@ -331,5 +336,5 @@ RULES: Mapping[str, tuple[int, Work]] = {
     "ensemble": (232 * MB, _ensemble),
     "patches": (1250 * MB, _patches),
     "summary": (270 * MB, _nothing),
-    "figure": (330 * MB, _nothing),
+    "figure": (330 * MB, _figure),
 }
