@@ -144,6 +144,20 @@ def test_solve__duplicate_predictors_change_no_prediction(data: tuple[np.ndarray
     assert np.sqrt((difference**2).mean(axis=-1)).max() <= 2 * ACCURACY
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_solve__reaches_the_gap_where_descent_stalls_among_copies(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sparse units, two of them alike, as two units are that live in the same few samples: LARS went astray."""
+    monkeypatch.setattr(measure, "MAX_SWEEPS", 1)
+    generator = np.random.default_rng(seed)
+    x = np.maximum(0.3 * generator.standard_normal((60, 30)) @ generator.standard_normal((30, 40)) - 1, 0)
+    x[:, 7] = 2 * x[:, 3]
+    x = x[:, x.std(axis=0) > 0]
+    y = np.maximum(x[:, :5].sum(axis=1) + generator.standard_normal(60) - 1, 0)[:, None]
+    within, between = correlations(x, y)
+    grid = np.append(np.geomspace(0.5, 1e-3, 20), 0)
+    assert duality_gap(within, between, solve(within, between, grid), grid).max() <= measure.LARGEST_GAP
+
+
 def test_solve__raises_with_target_and_penalty_where_the_gap_stays(
     monkeypatch: pytest.MonkeyPatch, data: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -5,7 +5,8 @@
 R[predictor, predictor] is the correlation within the predictors and r[predictor, target] that with the targets; rows
 and columns of zeros, dead units, get no coefficient. α = 0 is least squares. Optimality is the stopping rule and the
 check: the duality gap, on the scale where predicting nothing costs ½. Up to `WIDEST_DESCENT` predictors the solver is
-scikit-learn's coordinate descent, one target at a time; above that, or on a device, `proximal_gradient`.
+scikit-learn's coordinate descent, one target at a time; above that, on a device and where it stalls,
+`proximal_gradient`.
 """
 
 import warnings
@@ -16,7 +17,7 @@ import numpy as np
 from array_api_compat import to_device
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lars_path_gram, lasso_path
+from sklearn.linear_model import lasso_path
 
 from convergent.folds import Array
 from convergent.measures import proximal_gradient
@@ -104,7 +105,7 @@ def _descent(within: Array, between: Array, grid: Array) -> Array:
 
 
 def _path(gram: Array, xy: Array, grid: Array) -> Array:
-    """Path of one target, [alpha, predictor]: coordinate descent, and where that stalls the homotopy of LARS."""
+    """Path of one target, [alpha, predictor]: coordinate descent, and where that stalls proximal gradient."""
     # Given its Gram matrix, of x only the shape is used, and of y the norm: one sample stands in for all.
     x, y = np.zeros((1, len(xy)), order="F"), np.ones(1)
     with warnings.catch_warnings():
@@ -115,6 +116,5 @@ def _path(gram: Array, xy: Array, grid: Array) -> Array:
         )
         if (gaps <= LARGEST_GAP).all():
             return np.asarray(coefficients.T)
-        # Fewer samples than predictors, or nearly collinear ones.
-        knots, _, coefficients = lars_path_gram(xy, gram, n_samples=1, alpha_min=grid[-1], method="lasso")
-    return np.stack([np.interp(grid, knots[::-1], c[::-1]) for c in coefficients], axis=1)
+    # Fewer samples than predictors, or nearly collinear ones. LARS stops early, or goes astray, where two are copies.
+    return np.asarray(proximal_gradient.path(gram, xy[:, None], grid, TOLERANCE)[:, 0])
