@@ -99,6 +99,7 @@ def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
     [
         ({"conv1": 0.6}, "0.60 (``conv1``)"),
         ({"conv1": 0.6, "conv2": 0.3, "fc": 0.5}, "0.30 (``conv2``) to 0.60 (``conv1``)"),
+        ({"conv1": 0.6, "conv2": 0.601}, "0.60"),  # the same in all layers, as it is told
         ({"conv1": 0.6, "conv2": np.nan, "fc": 0.5}, "0.50 (``fc``) to 0.60 (``conv1``) (undefined in conv2)"),
         ({"conv1": 0.6, "conv2": np.nan}, "0.60 (``conv1``) (undefined in conv2)"),
         ({"conv1": np.nan}, "not defined in any layer"),
@@ -148,6 +149,11 @@ def test_write__judges_layer_by_layer() -> None:
 def test_write__judges_nothing_below_three_seeds() -> None:
     text = written(matched(conv1=[0.9]), PAIRS[:1], untrained=0.1)
     assert "this is untested, for want of a standard error over at least three seeds, in ``conv1`` (+0.80)." in text
+
+
+def test_write__tells_where_a_statistic_is_not_defined_for_every_pair() -> None:
+    text = written(matched(conv1=0.6 + SPREAD, conv2=[0.6, np.nan, 0.5]), untrained=0.1)
+    assert "``conv1`` (+0.50 ± 0.12), not defined for every pair, so untested, in ``conv2``." in text
 
 
 def test_write__without_a_null_gives_no_verdict() -> None:

@@ -20,6 +20,7 @@ TITLE = "Do independently trained networks learn the same representations?"
 UNTESTED = "untested, for want of a standard error over at least three seeds, in"
 UNTOLD = ", untested, for want of four seeds"
 NO_SPREAD = "the same in every pair, so untested, in"
+UNDEFINED = "not defined for every pair, so untested, in"
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
     "is beyond the 95 % interval of Student's t, layers not corrected for one another. "
@@ -256,9 +257,10 @@ def _range(means: Mapping[str, float], form: str) -> str:
     least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)
     undefined = [layer for layer in means if layer not in defined]
     missing = f" (undefined in {', '.join(undefined)})" if undefined else ""
-    if least == largest:
-        return f"{defined[least]:{form}} (``{least}``){missing}"
-    return f"{defined[least]:{form}} (``{least}``) to {defined[largest]:{form}} (``{largest}``){missing}"
+    low, high = f"{defined[least]:{form}}", f"{defined[largest]:{form}}"
+    if len(defined) == 1:
+        return f"{low} (``{least}``){missing}"
+    return f"{low}{missing}" if low == high else f"{low} (``{least}``) to {high} (``{largest}``){missing}"
 
 
 def _verdict(excess: Mapping[str, tuple[float, float, int]]) -> str:
@@ -269,8 +271,12 @@ def _verdict(excess: Mapping[str, tuple[float, float, int]]) -> str:
         "not told apart in": [],
         UNTESTED: [],
         NO_SPREAD: [],
+        UNDEFINED: [],
     }
     for layer, (mean, error, seeds) in excess.items():
+        if mean != mean:
+            verdicts[UNDEFINED].append(_place(layer))
+            continue
         if error != error:
             verdicts[UNTESTED].append(f"{_place(layer)} ({mean:+.2f})")
             continue

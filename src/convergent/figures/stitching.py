@@ -37,7 +37,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         ):
             axis.axhline(value, color="black", linewidth=0.7, linestyle=dashes, label=name, zorder=0)
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set(ylim=(0, 1.02), xlabel="weights of a unit")
