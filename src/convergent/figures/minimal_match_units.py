@@ -10,7 +10,7 @@ from convergent.figures import mosaic, style
 KINDS = ("patch", "guided_backpropagation")
 HEAD, BETWEEN, APART = 0.28, 0.15, 0.6  # space for labels, between members, between the networks, in tiles
 HEIGHT = HEAD + mosaic.length(len(KINDS))  # of a layer
-EMPTY = 0.6  # of one without a match
+EMPTY = 0.8  # of one without a match
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
@@ -29,7 +29,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     axes = figure.subplots(len(layers), squeeze=False, height_ratios=heights)[:, 0]
     for axis, height, (layer, found) in zip(axes, heights, chosen.items(), strict=True):
         mosaic.canvas(axis, width, height)
-        axis.set_ylabel(layer, fontsize=8, rotation=0, ha="right", va="center")
+        axis.set_ylabel(layer, fontsize=8)
         for side, (left, _) in zip("ab", _spans(found), strict=True):
             _members(axis, patches.layers[layer], found, side, left)
         if not any(found.attrs.values()):
