@@ -216,7 +216,8 @@ class Comparison:
     stage: str = key("stage at which networks are compared; where there is a `stage_b`, of A", pattern=NAME)
     stage_b: str | None = key("stage of B, where it is another", None, pattern=NAME)
     pairs: Literal["seeds", "same_seed", "networks"] = key(
-        "all pairs of `seeds` of each network; the `same_seed` at two stages; or all pairs of `networks`, seed by seed",
+        "all pairs of `seeds` of each network; the `same_seed` at two stages; or all pairs of `networks`, each seed of "
+        "A beside the next one of B: networks of one seed begin with the same random numbers",
         "seeds",
     )
     untrained: str | None = key("the comparison that serves as the untrained null", None)
@@ -410,7 +411,7 @@ def check_layers(
 
 
 def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str]]:
-    """The pairs of snapshots of a comparison, of each network or of two networks in turn, by seed."""
+    """The pairs of snapshots of a comparison, of each network or of two networks in turn."""
     networks, seeds = experiment.networks, sorted(experiment.seeds)
     match comparison.pairs:
         case "seeds":
@@ -418,7 +419,10 @@ def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str
         case "same_seed":
             sides = [((n, s), (n, s)) for n in networks for s in seeds]
         case "networks":
-            sides = [((m, s), (n, s)) for m, n in itertools.combinations(networks, 2) for s in seeds]
+            # Not those of one seed: both draw the weights of their first layers from the same random numbers.
+            next_seeds = seeds[1:] + seeds[:1]
+            two = itertools.combinations(networks, 2)
+            sides = [((m, s), (n, t)) for m, n in two for s, t in zip(seeds, next_seeds, strict=True)]
     stages = comparison.stage, comparison.stage_b or comparison.stage
     return [(f"{m}-s{s}-{stages[0]}", f"{n}-s{t}-{stages[1]}") for (m, s), (n, t) in sides]
 
