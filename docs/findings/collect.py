@@ -1,0 +1,357 @@
+"""What docs/findings.md cites, taken from finished results: compact tables, the reports in words, figures.
+
+    python docs/findings/collect.py RESULTS
+
+RESULTS is the results folder of the small experiments. Of each, `{experiment}.csv` keeps the means over pairs of
+`summary.csv` and how far they lie from their nulls, `{experiment}.rst` the report in words; the tables between
+`<!-- name -->` and `<!-- end -->` in docs/findings.md are written anew from the first. A test holds the page to them.
+"""
+
+import math
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.special import stdtrit
+
+from convergent import store, tables
+from convergent.snapshots import network_of
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "findings.md"
+SMALL, RESNET = "cifar_small", "cifar_resnet_small"
+LI, WANG, ACROSS = "li2016_small", "wang2018_small", "architectures_small"
+FIGURES = {
+    f"{LI}/trained/{SMALL}": (
+        "matching_by_depth",
+        "matching_curves",
+        "code_types",
+        "cluster_subspaces",
+        "matched_units",
+        "stitching",
+        "unit_removal",
+    ),
+    f"{WANG}/trained/{SMALL}": ("subspace_match_by_depth", "subspace_match"),
+    f"{WANG}/trained/{RESNET}": ("subspace_match_by_depth", "subspace_match"),
+    f"{ACROSS}/across/{SMALL}--{RESNET}": ("layer_pairs",),
+}
+DIGITS = 4  # significant ones, in the compact tables
+WIDTH = 1300  # pixels of a figure, at most
+BOTH = ("ab", "ba")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table of the page: a statistic with its standard error over seeds, or one of its nulls."""
+
+    heading: str
+    measure: str
+    statistic: str
+    null: str | None = None
+    share: bool = False
+    comparison: str = ""  # where it is not that of the table
+    network: str = ""  # likewise
+
+    def among(self, heading: str, comparison: str, network: str = "") -> "Column":
+        return replace(self, heading=heading, comparison=comparison, network=network)
+
+    def against(self, heading: str, null: str) -> "Column":
+        return replace(self, heading=heading, null=null)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the page: rows are layers, or λ of Li et al. 2016."""
+
+    experiment: str
+    comparison: str
+    network: str
+    columns: Sequence[Column]
+
+
+def _share(heading: str, measure: str, statistic: str) -> Column:
+    return Column(heading, measure, statistic, share=True)
+
+
+SEMI = Column("best partner, r", "matching", "mean_r_semi_a")
+ONE_TO_ONE = Column("one to one, r", "matching", "mean_r_one_to_one")
+AREA = Column("mean over ε", "subspace_match", "area")
+MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}") for e in ("0.3", "0.5")}
+STITCHED = {
+    name: _share(heading, "stitching", f"accuracy_{name}")
+    for name, heading in {"one_to_one": "one to one", "lasso_few": "≤ 5 units", "least_squares": "all units"}.items()
+}
+REMOVED = _share("shared − rare", "unit_removal", "lost_shared_minus_rare")
+GAIN = _share("gain", "ensemble", "gain")
+ERRORS = Column("correlation of errors", "ensemble", "error_correlation")
+CKA = Column("CKA with the most similar layer", "layer_pairs", "best_cka_a")
+BEST = [
+    CKA,
+    CKA.against("untrained", "untrained"),
+    CKA.against("B's images permuted", "permuted"),
+    Column("r one to one", "layer_pairs", "best_r_one_to_one_a"),
+    Column("held-out R²", "layer_pairs", "best_r2_ba_a"),
+    Column("rank correlation of depths", "layer_pairs", "depth_correlation_a"),
+]
+STAGES = {
+    "two trained": "trained",
+    "two untrained": "untrained",
+    "trained, untrained": "trained_untrained",
+    "one after 1 and 6 epochs": "from_epoch1",
+    "one after 3 and 6 epochs": "from_epoch3",
+}
+TABLES = {
+    "matching": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            SEMI,
+            ONE_TO_ONE,
+            ONE_TO_ONE.against("untrained", "untrained"),
+            ONE_TO_ONE.against("B's axes rotated", "rotated"),
+            ONE_TO_ONE.against("B's images permuted", "permuted"),
+            _share("same partner", "matching", "share_same_partner_a"),
+            _share("no partner > 0.5", "matching", "share_no_partner_semi_a"),
+        ],
+    ),
+    "information": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            _share("same best partner", "mutual_information", "share_same_semi_a"),
+            _share("same, one to one", "mutual_information", "share_same_one_to_one"),
+            Column("of the best 8, shared", "mutual_information", "n_best_8_shared"),
+            Column("rank correlation with \\|r\\|", "mutual_information", "rank_correlation_absolute"),
+        ],
+    ),
+    "clusters": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            _share("clusters of both networks", "clustering", "share_clusters_with_both"),
+            _share("labels permuted", "clustering", "share_clusters_with_both").against(
+                "labels permuted", "permuted_labels"
+            ),
+            Column("R² from the cluster", "clustering", "mean_r2_clusters"),
+            Column("", "clustering", "mean_r2_clusters").against("untrained", "untrained"),
+            Column("R² from its best unit", "clustering", "mean_best_r2_clusters"),
+        ],
+    ),
+    "codes": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            Column("R², best unit", "sparse_prediction", "r2_best_single_ab"),
+            Column("R², LASSO", "sparse_prediction", "r2_one_standard_error_ab"),
+            Column("its units", "sparse_prediction", "mean_nonzero_one_standard_error_ab"),
+            Column("R², all units", "sparse_prediction", "r2_least_squares_ab"),
+            _share("1 unit", "sparse_prediction", "share_one_ab"),
+            _share("2–5 units", "sparse_prediction", "share_two_to_five_ab"),
+            _share("more", "sparse_prediction", "share_more_ab"),
+            _share("none", "sparse_prediction", "share_unpredictable_ab"),
+        ],
+    ),
+    "losses": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            Column(f"λ = {name}", "sparse_prediction", f"li2016_loss_at_{value}")
+            for name, value in {"0": "0", "1e-5": "1e-05", "1e-4": "0.0001", "1e-3": "0.001"}.items()
+        ]
+        + [
+            Column("λ = 10^-2.6", "sparse_prediction", "li2016_loss_at_0.00251"),
+            Column("λ = 1e-2", "sparse_prediction", "li2016_loss_at_0.01"),
+            Column("λ = 1e-1", "sparse_prediction", "li2016_loss_at_0.1"),
+            Column("units at 10^-2.6", "sparse_prediction", "li2016_n_nonzero_at_0.00251"),
+        ],
+    ),
+    "stitching": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            _share("intact", "stitching", "accuracy_intact"),
+            *(
+                column
+                for stitched in STITCHED.values()
+                for column in (stitched, stitched.against("sender untrained", "untrained_sender"))
+            ),
+            _share("by number", "stitching", "accuracy_identity"),
+        ],
+    ),
+    "removal": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            _share("rarest quarter", "unit_removal", "lost_rare"),
+            _share("most shared quarter", "unit_removal", "lost_shared"),
+            REMOVED,
+            REMOVED.against("by variance", "variance"),
+            REMOVED.against("at random", "random_units"),
+            Column("rank correlation of r and variance", "unit_removal", "rank_correlation_r_variance"),
+        ],
+    ),
+    "layers_across": Table(ACROSS, "across", f"{SMALL}--{RESNET}", BEST),
+    "layers_small": Table(ACROSS, "within", SMALL, BEST[:1] + BEST[3:]),
+    "layers_resnet": Table(ACROSS, "within", RESNET, BEST[:1] + BEST[3:]),
+    "ensembles": Table(
+        ACROSS,
+        "across",
+        f"{SMALL}--{RESNET}",
+        [
+            GAIN,
+            GAIN.against("errors independent within classes", "permuted_within_classes"),
+            GAIN.among("two VGGs", "within", SMALL),
+            GAIN.among("two ResNets", "within", RESNET),
+            ERRORS,
+            ERRORS.among("two VGGs", "within", SMALL),
+            ERRORS.among("two ResNets", "within", RESNET),
+        ],
+    ),
+    "ensemble": Table(
+        LI,
+        "trained",
+        SMALL,
+        [
+            _share("accuracy", "ensemble", "accuracy_a"),
+            GAIN,
+            GAIN.against("errors independent within classes", "permuted_within_classes"),
+            ERRORS,
+        ],
+    ),
+} | {
+    f"{name}_{network}": Table(WANG, "trained", network, columns)
+    for network in (SMALL, RESNET)
+    for name, columns in {
+        "subspaces": [
+            *MATCH.values(),
+            AREA,
+            AREA.against("untrained", "untrained"),
+            AREA.against("B's images permuted", "permuted"),
+            AREA.against("only means shared", "chance"),
+            replace(AREA, heading="untrained, images permuted", comparison="untrained", null="permuted"),
+            Column("ε of the whole layer", "subspace_match", "epsilon_full"),
+            Column("median minimal match, ε = 0.5", "subspace_match", "median_minimal_size"),
+        ],
+        "units": [ONE_TO_ONE.among(heading, comparison) for heading, comparison in STAGES.items()],
+        "stages": [AREA.among(heading, comparison) for heading, comparison in STAGES.items()],
+    }.items()
+}
+
+
+def read(experiment: str) -> pd.DataFrame:
+    """The compact table of one experiment."""
+    return pd.read_csv(HERE / f"{experiment}.csv")
+
+
+def page(text: str) -> str:
+    """The page with its tables made anew from the compact ones."""
+    for name, table in TABLES.items():
+        start, end = f"<!-- {name} -->\n", "<!-- end -->"
+        before, found, rest = text.partition(start)
+        if not found:
+            raise ValueError(f"{PAGE.name} has no place for the table {name}: {start.strip()}")
+        text = before + start + _drawn(table) + end + rest.partition(end)[2]
+    return text
+
+
+def _drawn(table: Table) -> str:
+    rows = read(table.experiment)
+    cells = []
+    for column in table.columns:
+        comparison, network = column.comparison or table.comparison, column.network or table.network
+        cells.append(_cells(rows[(rows["comparison"] == comparison) & (rows["pair"] == f"{network}-all")], column))
+    layers = list(dict.fromkeys(layer for of_column in cells for layer in of_column))
+    lines = [["", *(column.heading for column in table.columns)], ["---", *["---:"] * len(cells)]]
+    lines += [[layer, *(of_column.get(layer, "") for of_column in cells)] for layer in layers]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
+
+
+def _cells(rows: pd.DataFrame, column: Column) -> dict[str, str]:
+    """By layer: value ± standard error, or the null, starred where the value lies beyond it."""
+    chosen = rows[(rows["measure"] == column.measure) & (rows["statistic"] == column.statistic)]
+    if column.null is not None:
+        chosen = chosen[chosen["null_kind"] == column.null]
+    return {str(row["layer"]): _cell(row, column) for _, row in chosen.drop_duplicates("layer").iterrows()}
+
+
+def _cell(row: pd.Series, column: Column) -> str:
+    def number(value: float) -> str:
+        if math.isnan(value):
+            return "–"
+        return f"{value:.1%}" if column.share else f"{value:.2f}"
+
+    if column.null is not None:
+        return number(row["null"]) + (" *" if row["beyond"] else "")
+    return number(row["value"]) + (f" ± {number(row['standard_error'])}" if row["standard_error"] >= 0 else "")
+
+
+def compact(summary: pd.DataFrame) -> pd.DataFrame:
+    """The means over pairs, and by how much they differ from their nulls, pair by pair.
+
+    ``excess`` and ``excess_standard_error``, over seeds; ``beyond``: outside the 95 % interval of Student's t.
+    """
+    means = summary[summary["pair"].str.endswith("-all")].reset_index(drop=True)
+    excess = pd.DataFrame([_excess(summary, row) for _, row in means.iterrows()])
+    return pd.concat([means, excess], axis="columns")
+
+
+def _excess(summary: pd.DataFrame, row: pd.Series) -> dict[str, float | bool]:
+    of = (row["comparison"], row["pair"].removesuffix("-all"), row["measure"], row["statistic"], row["null_kind"])
+    mean, error, seeds = tables.excess(summary, *of).get(row["layer"], (math.nan, math.nan, 0))
+    beyond = seeds > 1 and abs(mean) > stdtrit(seeds - 1, 0.975) * error
+    return {"excess": mean, "excess_standard_error": error, "beyond": beyond}
+
+
+def published_penalties(folder: Path) -> Iterator[dict[str, object]]:
+    """Rows of the loss and the number of units at each λ of Li et al. 2016, which no summary holds: of all pairs."""
+    paths = sorted(folder.glob("*-final--*-final.zarr"))
+    opened = [store.read(path, "measure").layers for path in paths]
+    for layer, first in opened[0].items():
+        for i, penalty in enumerate(first["li2016_lambda"].values):
+            for name in ("loss", "n_nonzero"):
+                values = [np.mean([layers[layer][f"li2016_{name}_{d}"][i] for d in BOTH]) for layers in opened]
+                mean, error = tables.over_seeds([path.stem for path in paths], np.array(values))
+                yield {
+                    "comparison": "trained",
+                    "pair": f"{network_of(paths[0].stem)}-all",
+                    "layer": layer,
+                    "measure": "sparse_prediction",
+                    "statistic": f"li2016_{name}_at_{penalty:.3g}",
+                    "value": mean,
+                    "standard_error": error,
+                    "beyond": False,
+                }
+
+
+def collect(results: Path) -> None:
+    """Write all that the page cites."""
+    for experiment in (LI, WANG, ACROSS):
+        rows = compact(pd.read_csv(results / experiment / "tables" / "summary.csv"))
+        if experiment == LI:
+            penalties = published_penalties(results / experiment / "measures" / "sparse_prediction")
+            rows = pd.concat([rows, pd.DataFrame(penalties)])
+        rows.to_csv(HERE / f"{experiment}.csv", index=False, float_format=f"%.{DIGITS}g")
+        shutil.copy(results / experiment / "tables" / "reading.rst", HERE / f"{experiment}.rst")
+    for folder, figures in FIGURES.items():
+        experiment, comparison, networks = folder.split("/")
+        for figure in figures:
+            drawn = Image.open(results / experiment / "figures" / comparison / networks / f"{figure}.png")
+            drawn.thumbnail((WIDTH, drawn.height))
+            drawn.convert("RGB").quantize(96).save(HERE / f"{networks}_{figure}.png", optimize=True)
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    collect(Path(sys.argv[1]))
