@@ -80,6 +80,8 @@ def _share(heading: str, measure: str, statistic: str) -> Column:
 
 SEMI = Column("best partner, r", "matching", "mean_r_semi_a")
 ONE_TO_ONE = Column("one to one, r", "matching", "mean_r_one_to_one")
+SAME = _share("same best partner", "mutual_information", "share_same_semi_a")
+EIGHT = Column("of the best 8, shared", "mutual_information", "n_best_8_shared")
 AREA = Column("mean over ε", "subspace_match", "area")
 MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}") for e in ("0.3", "0.5")}
 STITCHED = {
@@ -94,10 +96,18 @@ BEST = [
     CKA,
     CKA.against("untrained", "untrained"),
     CKA.against("B's images permuted", "permuted"),
-    Column("r one to one", "layer_pairs", "best_r_one_to_one_a"),
-    Column("held-out R²", "layer_pairs", "best_r2_ba_a"),
-    Column("rank correlation of depths", "layer_pairs", "depth_correlation_a"),
+    *(
+        column
+        for heading, statistic in {
+            "r one to one": "best_r_one_to_one_a",
+            "held-out R²": "best_r2_ba_a",
+            "rank correlation of depths": "depth_correlation_a",
+        }.items()
+        for of in [Column(heading, "layer_pairs", statistic)]
+        for column in (of, of.against("untrained", "untrained"))
+    ),
 ]
+WITHIN = [column for column in BEST if column.null is None]
 STAGES = {
     "two trained": "trained",
     "two untrained": "untrained",
@@ -125,9 +135,11 @@ TABLES = {
         "trained",
         SMALL,
         [
-            _share("same best partner", "mutual_information", "share_same_semi_a"),
+            SAME,
+            SAME.against("B's images permuted", "permuted"),
             _share("same, one to one", "mutual_information", "share_same_one_to_one"),
-            Column("of the best 8, shared", "mutual_information", "n_best_8_shared"),
+            EIGHT,
+            EIGHT.against("B's images permuted", "permuted"),
             Column("rank correlation with \\|r\\|", "mutual_information", "rank_correlation_absolute"),
         ],
     ),
@@ -203,8 +215,8 @@ TABLES = {
         ],
     ),
     "layers_across": Table(ACROSS, "across", f"{SMALL}--{RESNET}", BEST),
-    "layers_small": Table(ACROSS, "within", SMALL, BEST[:1] + BEST[3:]),
-    "layers_resnet": Table(ACROSS, "within", RESNET, BEST[:1] + BEST[3:]),
+    "layers_small": Table(ACROSS, "within", SMALL, WITHIN),
+    "layers_resnet": Table(ACROSS, "within", RESNET, WITHIN),
     "ensembles": Table(
         ACROSS,
         "across",
@@ -212,11 +224,11 @@ TABLES = {
         [
             GAIN,
             GAIN.against("errors independent within classes", "permuted_within_classes"),
-            GAIN.among("two VGGs", "within", SMALL),
-            GAIN.among("two ResNets", "within", RESNET),
+            GAIN.among("gain, two VGGs", "within", SMALL),
+            GAIN.among("gain, two ResNets", "within", RESNET),
             ERRORS,
-            ERRORS.among("two VGGs", "within", SMALL),
-            ERRORS.among("two ResNets", "within", RESNET),
+            ERRORS.among("of two VGGs", "within", SMALL),
+            ERRORS.among("of two ResNets", "within", RESNET),
         ],
     ),
     "ensemble": Table(
@@ -235,7 +247,7 @@ TABLES = {
     for network in (SMALL, RESNET)
     for name, columns in {
         "subspaces": [
-            *MATCH.values(),
+            *(column for of in MATCH.values() for column in (of, of.against("untrained", "untrained"))),
             AREA,
             AREA.against("untrained", "untrained"),
             AREA.against("B's images permuted", "permuted"),
@@ -310,7 +322,8 @@ def compact(summary: pd.DataFrame) -> pd.DataFrame:
 def _excess(summary: pd.DataFrame, row: pd.Series) -> dict[str, float | bool]:
     of = (row["comparison"], row["pair"].removesuffix("-all"), row["measure"], row["statistic"], row["null_kind"])
     mean, error, seeds = tables.excess(summary, *of).get(row["layer"], (math.nan, math.nan, 0))
-    beyond = seeds > 1 and abs(mean) > stdtrit(seeds - 1, 0.975) * error
+    varies = error > 1e-9 * max(abs(mean), 1)  # the same in every pair is no evidence
+    beyond = bool(varies and abs(mean) > stdtrit(seeds - 1, 0.975) * error)
     return {"excess": mean, "excess_standard_error": error, "beyond": beyond}
 
 
