@@ -113,7 +113,7 @@ def test_report__shows_the_reading_and_every_figure(finished: Project) -> None:
     assert reading.splitlines()[0] in page
     assert "3 pairs of small" in page
     figures = sorted((finished.root / "results" / "figures").glob("*/*/*.png"))
-    assert len(figures) == 20 + 17
+    assert len(figures) == 22 + 19
     assert all(path.with_suffix(".pdf").is_file() and path.name in page for path in figures)
 
 
