@@ -66,7 +66,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the page: rows are layers, or λ of Li et al. 2016."""
+    """One table of the page, a row for each layer."""
 
     experiment: str
     comparison: str
@@ -82,6 +82,8 @@ SEMI = Column("best partner, r", "matching", "mean_r_semi_a")
 ONE_TO_ONE = Column("one to one, r", "matching", "mean_r_one_to_one")
 SAME = _share("same best partner", "mutual_information", "share_same_semi_a")
 EIGHT = Column("of the best 8, shared", "mutual_information", "n_best_8_shared")
+CLUSTERS = _share("clusters of both networks", "clustering", "share_clusters_with_both")
+OF_CLUSTER = Column("R² from the cluster", "clustering", "mean_r2_clusters")
 AREA = Column("mean over ε", "subspace_match", "area")
 MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}") for e in ("0.3", "0.5")}
 STITCHED = {
@@ -115,151 +117,117 @@ STAGES = {
     "one after 1 and 6 epochs": "from_epoch1",
     "one after 3 and 6 epochs": "from_epoch3",
 }
-TABLES = {
-    "matching": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            SEMI,
-            ONE_TO_ONE,
-            ONE_TO_ONE.against("untrained", "untrained"),
-            ONE_TO_ONE.against("B's axes rotated", "rotated"),
-            ONE_TO_ONE.against("B's images permuted", "permuted"),
-            _share("same partner", "matching", "share_same_partner_a"),
-            _share("no partner > 0.5", "matching", "share_no_partner_semi_a"),
-        ],
-    ),
-    "information": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            SAME,
-            SAME.against("B's images permuted", "permuted"),
-            _share("same, one to one", "mutual_information", "share_same_one_to_one"),
-            EIGHT,
-            EIGHT.against("B's images permuted", "permuted"),
-            Column("rank correlation with \\|r\\|", "mutual_information", "rank_correlation_absolute"),
-        ],
-    ),
-    "clusters": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            _share("clusters of both networks", "clustering", "share_clusters_with_both"),
-            _share("labels permuted", "clustering", "share_clusters_with_both").against(
-                "labels permuted", "permuted_labels"
-            ),
-            Column("R² from the cluster", "clustering", "mean_r2_clusters"),
-            Column("", "clustering", "mean_r2_clusters").against("untrained", "untrained"),
-            Column("R² from its best unit", "clustering", "mean_best_r2_clusters"),
-        ],
-    ),
-    "codes": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            Column("R², best unit", "sparse_prediction", "r2_best_single_ab"),
-            Column("R², LASSO", "sparse_prediction", "r2_one_standard_error_ab"),
-            Column("its units", "sparse_prediction", "mean_nonzero_one_standard_error_ab"),
-            Column("R², all units", "sparse_prediction", "r2_least_squares_ab"),
-            _share("1 unit", "sparse_prediction", "share_one_ab"),
-            _share("2–5 units", "sparse_prediction", "share_two_to_five_ab"),
-            _share("more", "sparse_prediction", "share_more_ab"),
-            _share("none", "sparse_prediction", "share_unpredictable_ab"),
-        ],
-    ),
-    "losses": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            Column(f"λ = {name}", "sparse_prediction", f"li2016_loss_at_{value}")
-            for name, value in {"0": "0", "1e-5": "1e-05", "1e-4": "0.0001", "1e-3": "0.001"}.items()
-        ]
-        + [
-            Column("λ = 10^-2.6", "sparse_prediction", "li2016_loss_at_0.00251"),
-            Column("λ = 1e-2", "sparse_prediction", "li2016_loss_at_0.01"),
-            Column("λ = 1e-1", "sparse_prediction", "li2016_loss_at_0.1"),
-            Column("units at 10^-2.6", "sparse_prediction", "li2016_n_nonzero_at_0.00251"),
-        ],
-    ),
-    "stitching": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            _share("intact", "stitching", "accuracy_intact"),
-            *(
-                column
-                for stitched in STITCHED.values()
-                for column in (stitched, stitched.against("sender untrained", "untrained_sender"))
-            ),
-            _share("by number", "stitching", "accuracy_identity"),
-        ],
-    ),
-    "removal": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            _share("rarest quarter", "unit_removal", "lost_rare"),
-            _share("most shared quarter", "unit_removal", "lost_shared"),
-            REMOVED,
-            REMOVED.against("by variance", "variance"),
-            REMOVED.against("at random", "random_units"),
-            Column("rank correlation of r and variance", "unit_removal", "rank_correlation_r_variance"),
-        ],
-    ),
-    "layers_across": Table(ACROSS, "across", f"{SMALL}--{RESNET}", BEST),
-    "layers_small": Table(ACROSS, "within", SMALL, WITHIN),
-    "layers_resnet": Table(ACROSS, "within", RESNET, WITHIN),
-    "ensembles": Table(
-        ACROSS,
-        "across",
-        f"{SMALL}--{RESNET}",
-        [
-            GAIN,
-            GAIN.against("errors independent within classes", "permuted_within_classes"),
-            GAIN.among("gain, two VGGs", "within", SMALL),
-            GAIN.among("gain, two ResNets", "within", RESNET),
-            ERRORS,
-            ERRORS.among("of two VGGs", "within", SMALL),
-            ERRORS.among("of two ResNets", "within", RESNET),
-        ],
-    ),
-    "ensemble": Table(
-        LI,
-        "trained",
-        SMALL,
-        [
-            _share("accuracy", "ensemble", "accuracy_a"),
-            GAIN,
-            GAIN.against("errors independent within classes", "permuted_within_classes"),
-            ERRORS,
-        ],
-    ),
-} | {
-    f"{name}_{network}": Table(WANG, "trained", network, columns)
-    for network in (SMALL, RESNET)
-    for name, columns in {
-        "subspaces": [
-            *(column for of in MATCH.values() for column in (of, of.against("untrained", "untrained"))),
-            AREA,
-            AREA.against("untrained", "untrained"),
-            AREA.against("B's images permuted", "permuted"),
-            AREA.against("only means shared", "chance"),
-            replace(AREA, heading="untrained, images permuted", comparison="untrained", null="permuted"),
-            Column("ε of the whole layer", "subspace_match", "epsilon_full"),
-            Column("median minimal match, ε = 0.5", "subspace_match", "median_minimal_size"),
-        ],
-        "units": [ONE_TO_ONE.among(heading, comparison) for heading, comparison in STAGES.items()],
-        "stages": [AREA.among(heading, comparison) for heading, comparison in STAGES.items()],
-    }.items()
-}
+TABLES = (
+    {
+        name: Table(LI, "trained", SMALL, columns)
+        for name, columns in {
+            "matching": [
+                SEMI,
+                ONE_TO_ONE,
+                ONE_TO_ONE.against("untrained", "untrained"),
+                ONE_TO_ONE.against("B's axes rotated", "rotated"),
+                ONE_TO_ONE.against("B's images permuted", "permuted"),
+                _share("same partner", "matching", "share_same_partner_a"),
+                _share("no partner > 0.5", "matching", "share_no_partner_semi_a"),
+            ],
+            "information": [
+                SAME,
+                SAME.against("B's images permuted", "permuted"),
+                _share("same, one to one", "mutual_information", "share_same_one_to_one"),
+                EIGHT,
+                EIGHT.against("B's images permuted", "permuted"),
+                Column("rank correlation with \\|r\\|", "mutual_information", "rank_correlation_absolute"),
+            ],
+            "clusters": [
+                CLUSTERS,
+                CLUSTERS.against("labels permuted", "permuted_labels"),
+                OF_CLUSTER,
+                OF_CLUSTER.against("untrained", "untrained"),
+                Column("R² from its best unit", "clustering", "mean_best_r2_clusters"),
+            ],
+            "codes": [
+                Column("R², best unit", "sparse_prediction", "r2_best_single_ab"),
+                Column("R², LASSO", "sparse_prediction", "r2_one_standard_error_ab"),
+                Column("its units", "sparse_prediction", "mean_nonzero_one_standard_error_ab"),
+                Column("R², all units", "sparse_prediction", "r2_least_squares_ab"),
+                _share("1 unit", "sparse_prediction", "share_one_ab"),
+                _share("2–5 units", "sparse_prediction", "share_two_to_five_ab"),
+                _share("more", "sparse_prediction", "share_more_ab"),
+                _share("none", "sparse_prediction", "share_unpredictable_ab"),
+            ],
+            "losses": [
+                Column(f"λ = {name}", "sparse_prediction", f"li2016_loss_at_{value}")
+                for name, value in {"0": "0", "1e-5": "1e-05", "1e-4": "0.0001", "1e-3": "0.001"}.items()
+            ]
+            + [
+                Column("λ = 10^-2.6", "sparse_prediction", "li2016_loss_at_0.00251"),
+                Column("λ = 1e-2", "sparse_prediction", "li2016_loss_at_0.01"),
+                Column("λ = 1e-1", "sparse_prediction", "li2016_loss_at_0.1"),
+                Column("units at 10^-2.6", "sparse_prediction", "li2016_n_nonzero_at_0.00251"),
+            ],
+            "stitching": [
+                _share("intact", "stitching", "accuracy_intact"),
+                *(
+                    column
+                    for stitched in STITCHED.values()
+                    for column in (stitched, stitched.against("sender untrained", "untrained_sender"))
+                ),
+                _share("by number", "stitching", "accuracy_identity"),
+            ],
+            "removal": [
+                _share("rarest quarter", "unit_removal", "lost_rare"),
+                _share("most shared quarter", "unit_removal", "lost_shared"),
+                REMOVED,
+                REMOVED.against("by variance", "variance"),
+                REMOVED.against("at random", "random_units"),
+                Column("rank correlation of r and variance", "unit_removal", "rank_correlation_r_variance"),
+            ],
+            "ensemble": [
+                _share("accuracy", "ensemble", "accuracy_a"),
+                GAIN,
+                GAIN.against("errors independent within classes", "permuted_within_classes"),
+                ERRORS,
+            ],
+        }.items()
+    }
+    | {
+        "layers_across": Table(ACROSS, "across", f"{SMALL}--{RESNET}", BEST),
+        "layers_small": Table(ACROSS, "within", SMALL, WITHIN),
+        "layers_resnet": Table(ACROSS, "within", RESNET, WITHIN),
+        "ensembles": Table(
+            ACROSS,
+            "across",
+            f"{SMALL}--{RESNET}",
+            [
+                GAIN,
+                GAIN.against("errors independent within classes", "permuted_within_classes"),
+                GAIN.among("gain, two VGGs", "within", SMALL),
+                GAIN.among("gain, two ResNets", "within", RESNET),
+                ERRORS,
+                ERRORS.among("of two VGGs", "within", SMALL),
+                ERRORS.among("of two ResNets", "within", RESNET),
+            ],
+        ),
+    }
+    | {
+        f"{name}_{network}": Table(WANG, "trained", network, columns)
+        for network in (SMALL, RESNET)
+        for name, columns in {
+            "subspaces": [
+                *(column for of in MATCH.values() for column in (of, of.against("untrained", "untrained"))),
+                AREA,
+                AREA.against("untrained", "untrained"),
+                AREA.against("B's images permuted", "permuted"),
+                AREA.against("only means shared", "chance"),
+                replace(AREA, heading="untrained, images permuted", comparison="untrained", null="permuted"),
+                Column("ε of the whole layer", "subspace_match", "epsilon_full"),
+                Column("median minimal match, ε = 0.5", "subspace_match", "median_minimal_size"),
+            ],
+            "units": [ONE_TO_ONE.among(heading, comparison) for heading, comparison in STAGES.items()],
+            "stages": [AREA.among(heading, comparison) for heading, comparison in STAGES.items()],
+        }.items()
+    }
+)
 
 
 def read(experiment: str) -> pd.DataFrame:
