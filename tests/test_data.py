@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import shutil
 import tarfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,46 @@ def test_load__crops_the_centre_of_an_image_that_is_no_square(
     pixels = np.asarray(Image.open(folder / "shapes" / "test" / "circle" / name))[y : y + side, x : x + side]
     images = data.load("shapes", "held_out", folder, image_size=side)
     np.testing.assert_array_equal(images.read(torch.tensor([index]))[0], pixels.transpose(2, 0, 1))
+
+
+def test_load__decodes_equal_images_by_any_number_of_threads(folder: Path) -> None:
+    one, three = (data.load("shapes", "held_out", folder, image_size=5, threads=threads) for threads in (1, 3))
+    assert torch.equal(every(one), every(three))
+
+
+@pytest.mark.parametrize("damage", [b"", b"no image", "cut off"])
+@pytest.mark.parametrize("name", ["a.png", "b.jpg"])
+def test_read__names_a_file_that_is_no_image(folder: Path, name: str, damage: bytes | str) -> None:
+    path = folder / "shapes" / "test" / "square" / name
+    path.write_bytes(path.read_bytes()[:-40] if isinstance(damage, str) else damage)
+    images = data.load("shapes", "held_out", folder, image_size=4)
+    with pytest.raises(InputError, match=rf"^shapes: {path} cannot be read as an image \(.+\)$"):
+        every(images)
+
+
+@pytest.mark.parametrize("name", ["digits", "shapes"])
+def test_batches__are_what_is_read_for_each(folder: Path, name: str) -> None:
+    images = data.load(name, "held_out", folder, image_size=4)
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).split(4)
+    found = list(images.batches(chosen))
+    assert len(found) == len(chosen)
+    assert all(torch.equal(pixels, images.read(batch)) for pixels, batch in zip(found, chosen, strict=True))
+
+
+def test_batches__reads_one_batch_ahead(folder: Path) -> None:
+    """And no more: what is read ahead is held."""
+    begun = [threading.Event() for _ in range(4)]
+
+    def read(batch: torch.Tensor) -> torch.Tensor:
+        begun[int(batch)].set()
+        return batch
+
+    images = replace(data.load("shapes", "held_out", folder, image_size=4), read=read)
+    batches = images.batches(torch.arange(4).split(1))
+    assert next(batches) == 0
+    assert begun[1].wait(10)
+    assert not begun[2].is_set()
+    assert [int(batch) for batch in batches] == [1, 2, 3]
 
 
 def test_load__needs_an_image_size_for_a_folder(folder: Path) -> None:

@@ -5,7 +5,9 @@ never downloaded. Imports nothing of the floor but `errors`: its digest decides 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +80,20 @@ class Images:
         )
         return (pixels.to(torch.float32) / 255 - mean) / std
 
+    def batches(self, indices: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """What `read` gives for each; of images on disk, the next are read while one batch is used."""
+        if self.pixels is not None:
+            yield from map(self.read, indices)
+            return
+        coming: deque[Future[torch.Tensor]] = deque()
+        with ThreadPoolExecutor(1) as reader:
+            for batch in indices:
+                coming.append(reader.submit(self.read, batch))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+
     def on(self, device: str) -> "Images":
         """The same images with what of them is in memory on a device."""
         if self.pixels is None:
@@ -86,7 +102,7 @@ class Images:
         return replace(self, labels=self.labels.to(device), pixels=pixels, read=pixels.__getitem__)
 
 
-def load(data: str, split: Split, root: Path | None = None, image_size: int | None = None) -> Images:
+def load(data: str, split: Split, root: Path | None = None, image_size: int | None = None, threads: int = 1) -> Images:
     """Open one split of a data set.
 
     Parameters
@@ -96,10 +112,11 @@ def load(data: str, split: Split, root: Path | None = None, image_size: int | No
     split : ``training`` or ``held_out``
     root : the folder of data sets, not needed for digits
     image_size : side in pixels, for ImageNet and a folder of images
+    threads : that decode the images of these two
 
     Raises
     ------
-    InputError : if the files are not there, naming what belongs where
+    InputError : if the files are not there, naming what belongs where; on reading, if one is no image
     """
     if data == "digits":
         return _digits(split)
@@ -108,8 +125,8 @@ def load(data: str, split: Split, root: Path | None = None, image_size: int | No
     if data in SMALL:
         return _small(data, split, root)
     if data == "imagenet":
-        return _imagenet(split, root / data, image_size)
-    return _folder(data, split, root, image_size)
+        return _imagenet(split, root / data, image_size, threads)
+    return _folder(data, split, root, image_size, threads)
 
 
 def choose_probe(size: int, images: int, seed: int) -> np.ndarray:
@@ -157,7 +174,7 @@ def _small(data: str, split: Split, root: Path) -> Images:
     return _in_memory(data, ids, pixels, np.asarray(dataset.targets), dataset.classes)
 
 
-def _imagenet(split: Split, root: Path, image_size: int | None) -> Images:
+def _imagenet(split: Split, root: Path, image_size: int | None, threads: int) -> Images:
     part = "train" if split == "training" else "val"
     if not (root / part).is_dir() or not any((root / name).is_file() for name in (DEVKIT, "meta.bin")):
         raise InputError(
@@ -168,12 +185,11 @@ def _imagenet(split: Split, root: Path, image_size: int | None) -> Images:
         dataset = ImageNet(str(root), split=part)
     except (RuntimeError, OSError) as error:
         raise InputError(f"imagenet: {root}: {' '.join(str(error).split())}") from None
-    return _on_disk(
-        "imagenet", dataset, root / part, [", ".join(names) for names in dataset.classes], image_size, SHORT_SIDE
-    )
+    names = [", ".join(words) for words in dataset.classes]
+    return _on_disk("imagenet", dataset, root / part, names, image_size, SHORT_SIDE, threads)
 
 
-def _folder(data: str, split: Split, root: Path, image_size: int | None) -> Images:
+def _folder(data: str, split: Split, root: Path, image_size: int | None, threads: int) -> Images:
     folder = root / data / ("train" if split == "training" else "test")
     try:
         dataset = ImageFolder(str(folder))
@@ -185,20 +201,34 @@ def _folder(data: str, split: Split, root: Path, image_size: int | None) -> Imag
         raise InputError(
             f"{data}: {folder} has no folder for {', '.join(missing)}; train and test need the same classes"
         )
-    return _on_disk(data, dataset, folder, dataset.classes, image_size, 1)
+    return _on_disk(data, dataset, folder, dataset.classes, image_size, 1, threads)
 
 
 def _on_disk(
-    data: str, dataset: ImageFolder, folder: Path, class_names: list[str], image_size: int | None, short_side: float
+    data: str,
+    dataset: ImageFolder,
+    folder: Path,
+    class_names: list[str],
+    image_size: int | None,
+    short_side: float,
+    threads: int,
 ) -> Images:
     """Images that are read when asked for, resized to a short side, as a share of their size, and cropped."""
     if image_size is None:
         raise InputError(f"{data}: images of many sizes need image_size in the recipe")
     size, resized = [image_size], [round(image_size * short_side)]
+    decoders = ThreadPoolExecutor(threads)
+
+    def decoded(index: int) -> torch.Tensor:
+        try:
+            image = dataset[index][0]
+        except (OSError, SyntaxError, ValueError) as error:  # what Pillow says of damage
+            raise InputError(f"{data}: {dataset.samples[index][0]} cannot be read as an image ({error})") from None
+        pixels: torch.Tensor = pil_to_tensor(center_crop(resize(image, resized), size))
+        return pixels
 
     def read(indices: torch.Tensor) -> torch.Tensor:
-        images = [pil_to_tensor(dataset[int(i)][0]) for i in indices]
-        return torch.stack([center_crop(resize(image, resized, antialias=True), size) for image in images])
+        return torch.stack(list(decoders.map(decoded, indices.tolist())))
 
     ids = [str(Path(path).relative_to(folder)) for path, _ in dataset.samples]
     return Images(ids, torch.tensor(dataset.targets), class_names, (3, image_size, image_size), read, data)

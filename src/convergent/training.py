@@ -83,12 +83,12 @@ def train(
         loss_sum, correct, seen = 0.0, 0, 0
         batches = torch.randperm(len(images)).split(settings.batch_size)
         with tqdm(batches, desc=f"epoch {epoch}/{settings.epochs}", mininterval=1) as progress:
-            for step, batch in enumerate(progress):
+            for step, (batch, read) in enumerate(zip(progress, images.batches(batches), strict=True)):
                 rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 labels = images.labels[batch]
-                pixels = augmented(images.read(batch).to(device), settings.augmentation)
+                pixels = augmented(read.to(device), settings.augmentation)
                 with _autocast(settings, device):
                     logits = network(images.scaled(pixels))
                     loss = nn.functional.cross_entropy(logits, labels)
@@ -141,9 +141,10 @@ def evaluate(network: nn.Module, images: Images, batch_size: int, device: str = 
     network.eval()
     images = images.on(device)
     loss, correct = 0.0, 0
-    for batch in torch.arange(len(images)).split(batch_size):
+    batches = torch.arange(len(images)).split(batch_size)
+    for batch, pixels in zip(batches, images.batches(batches), strict=True):
         labels = images.labels[batch]
-        logits = network(images.normalised(batch).to(device))
+        logits = network(images.scaled(pixels.to(device)))
         loss += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
         correct += int((logits.argmax(1) == labels).sum())
     return loss / len(images), correct / len(images)

@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def shown(probe: Path, recipe: Recipe, data_root: Path | None) -> Shown:
-    """The images of a probe.
+def shown(probe: Path, recipe: Recipe, data_root: Path | None, threads: int) -> Shown:
+    """The images of a probe, those on disk decoded by `threads`.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def shown(probe: Path, recipe: Recipe, data_root: Path | None) -> Shown:
     """
     chosen = store.read(probe, "probe")
     dataset = chosen.layers["/"].load()
-    images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
+    images = data.load(recipe.data, "held_out", data_root, recipe.image_size, threads)
     indices = torch.from_numpy(dataset["source_index"].values)
     if data.fingerprint(images, indices.numpy()) != chosen.attributes["probe_fingerprint"]:
         raise InputError(

@@ -72,7 +72,7 @@ def load(
     torch.set_num_threads(threads)
     graph = read_json(inspected, "network", "nodes", "relu")
     check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
-    chosen = _trained.shown(probe, recipe, data_root)
+    chosen = _trained.shown(probe, recipe, data_root, threads)
     a, b = (_trained.network(recipe, chosen.images, training, stage) for training in (training_a, training_b))
     names = graph["relu"] if layers == "all" else layers
     return Pair(recipe, a, b, chosen, list(names), set(graph["relu"]), batch)

@@ -59,7 +59,7 @@ def run(
             measures[name] = store.read(path, "measure")
             of_sides = [(side, paths[side], opened) for side, opened in zip("ab", sides, strict=True)]
             _sides.check(path, measures[name].attributes, of_sides)
-    chosen = _trained.shown(probe, recipe, data_root)
+    chosen = _trained.shown(probe, recipe, data_root, threads)
     images = chosen.images
     if chosen.attributes["probe_fingerprint"] != sides[0].attributes["probe_fingerprint"]:
         raise InputError(f"{exemplars_a}: of another probe than {probe}; record it anew")

@@ -29,7 +29,7 @@ def run(
     output: Path,
 ) -> None:
     torch.set_num_threads(threads)
-    chosen = _trained.shown(probe, recipe, data_root)
+    chosen = _trained.shown(probe, recipe, data_root, threads)
     network = _trained.network(recipe, chosen.images, training, stage)
     dataset = xr.Dataset(
         {"logit": (("image", "class"), surgery.logits(network.module, chosen.batches(batch)), {"long_name": "logit"})},

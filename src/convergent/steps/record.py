@@ -48,7 +48,7 @@ def run(
     graph = read_json(inspected, "network", "nodes", "relu")
     check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
     shapes = {layer: graph["nodes"][layer] for layer in (graph["relu"] if layers == "all" else layers)}
-    chosen = _trained.shown(probe, recipe, data_root)
+    chosen = _trained.shown(probe, recipe, data_root, threads)
     network = _trained.network(recipe, chosen.images, training, stage)
     attributes = store.stamp(
         f"Activations of {network.attributes['snapshot']}",

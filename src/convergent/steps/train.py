@@ -70,8 +70,8 @@ def _train(
 ) -> None:
     settings = recipe.training
     state = _resume(part, provenance.digest(identity))
-    images = data.load(recipe.data, "training", data_root, recipe.image_size)
-    held_out = data.load(recipe.data, "held_out", data_root, recipe.image_size)
+    images = data.load(recipe.data, "training", data_root, recipe.image_size, settings.threads)
+    held_out = data.load(recipe.data, "held_out", data_root, recipe.image_size, settings.threads)
     training.seed_epoch(seed, 0)
     network = networks.of_recipe(recipe, images)
     for reached in training.train(network, images, held_out, settings, seed, state, device):
