@@ -286,8 +286,22 @@ def test_build__advises_a_number_that_yaml_reads_as_one(text: str) -> None:
 @pytest.mark.parametrize(
     ("data", "there", "expected"),
     [
-        ("cifar10", [], "data: no folder …/cifar-10-batches-py (CONVERGENT_DATA="),
-        ("faces", ["cifar-10-batches-py"], "data: no folder …/faces (CONVERGENT_DATA="),
+        (
+            "cifar10",
+            [],
+            "data: no folder …/cifar-10-batches-py (CONVERGENT_DATA=…); have it loaded by "
+            "torchvision.datasets.CIFAR10('…', download=True)",
+        ),
+        (
+            "imagenet",
+            [],
+            "data: no folder …/imagenet (CONVERGENT_DATA=…); it holds ILSVRC2012_devkit_t12.tar.gz, and train and val",
+        ),
+        (
+            "faces",
+            ["cifar-10-batches-py"],
+            "data: no folder …/faces (CONVERGENT_DATA=…); it holds train and test, each with a folder of images",
+        ),
         ("faces", ["faces"], "image_size: needed for faces, whose images are of many sizes"),
     ],
 )

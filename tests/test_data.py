@@ -436,4 +436,5 @@ def test_named__tells_what_the_files_hold(data_root: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", data.SMALL)
 def test_named__lies_where_torchvision_looks(name: str) -> None:
-    assert NAMED[name].place == data.SMALL[name][1]
+    kind, place = data.SMALL[name]
+    assert (NAMED[name].place, NAMED[name].torchvision) == (place, kind.__name__)

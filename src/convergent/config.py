@@ -20,7 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import jsonschema
 
 from convergent import provenance
-from convergent.datasets import NAMED
+from convergent.datasets import NAMED, missing
 from convergent.errors import InputError
 from convergent.files import read_yaml
 
@@ -588,7 +588,7 @@ def _check_files(recipe: Recipe, where: str, root: Path) -> None:
         )
     folder = data / (known.place if known is not None and known.place else recipe.data)
     if not folder.is_dir():
-        raise InputError(f"{where}: data: no folder {folder} (CONVERGENT_DATA={data})")
+        raise InputError(f"{where}: data: no folder {folder} (CONVERGENT_DATA={data}); {missing(recipe.data, data)}")
     if not sized and recipe.image_size is None:
         raise InputError(f"{where}: image_size: needed for {recipe.data}, whose images are of many sizes")
 
