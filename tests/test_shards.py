@@ -8,6 +8,7 @@ import pytest
 import zarr
 
 from convergent import layout, schema, shards
+from convergent.errors import InputError
 
 SHAPE = (24, 3, 2, 5)
 
@@ -54,6 +55,30 @@ def test_append__writes_the_files_of_zarr(tmp_path: Path, codec: str, dtype: str
     assert len(files) == 2
     for file in files:
         assert (tmp_path / "x.zarr" / "a" / "b" / file).read_bytes() == (tmp_path / "y.zarr" / file).read_bytes()
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2, 3])  # 3: a whole shard
+@pytest.mark.parametrize("begins", ["anew", "in the same files"])
+def test_append__notices_another_writer(tmp_path: Path, ahead: int, begins: str) -> None:
+    """As on another node, where locks of files do not reach: one of both stops before a shard is wrong."""
+
+    def made() -> shards.Shards:
+        return shards.create(zarr.create_group(tmp_path / "x", overwrite=True), "a", SHAPE, "float16", 3, "crc32c")
+
+    chunks = np.split(values("float16"), 6)
+    first = made()
+    for chunk in chunks[:ahead]:
+        first.append(chunk)
+    second = made() if begins == "anew" else shards.Shards(first.array, first.folder, first.encode)
+
+    def go_on() -> None:
+        for i, chunk in enumerate(chunks):
+            second.append(chunk)
+            if ahead + i < len(chunks):
+                first.append(chunks[ahead + i])
+
+    with pytest.raises(InputError, match=r"/x/a/c\.\d\.0\.0\.0: another process writes this store; wait for its end"):
+        go_on()
 
 
 @pytest.mark.parametrize("codec", shards.CODECS)

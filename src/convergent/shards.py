@@ -17,6 +17,7 @@ from numcodecs import Blosc, Zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from convergent import layout, schema
+from convergent.errors import InputError
 
 # The codecs of `create`: how zarr is to read a chunk, given the bytes of a number, and how it is written.
 CODECS: dict[str, tuple[Callable[[int], tuple[Any, ...]], Callable[[np.ndarray], Any]]] = {
@@ -40,19 +41,28 @@ class Shards:
     index: list[tuple[int, int]] = field(default_factory=list)
 
     def append(self, chunk: np.ndarray) -> None:
-        """Write the next chunk, contiguous in memory; the last of a shard closes it."""
+        """Write the next chunk, contiguous in memory; the last of a shard closes it.
+
+        Raises
+        ------
+        InputError : where another process has the same store at work, as locks of another node may not tell
+        """
         assert self.array.shards is not None
         in_shard = self.array.shards[0] // self.array.chunks[0]
         number = (self.written // in_shard, *[0] * (chunk.ndim - 1))
         path = self.folder / self.array.metadata.encode_chunk_key(number)
-        path.parent.mkdir(parents=True, exist_ok=True)
         offset = sum(self.index[-1]) if self.index else 0
-        with path.open("ab") as file:
-            self.index.append((offset, _write(file, self.encode(chunk))))
-            self.written += 1
-            if len(self.index) == in_shard:
-                _write(file, np.array(self.index, "<u8"))
-                self.index.clear()
+        try:
+            with path.open("ab" if offset else "xb") as file:
+                if file.tell() != offset:
+                    raise FileExistsError
+                self.index.append((offset, _write(file, self.encode(chunk))))
+                self.written += 1
+                if len(self.index) == in_shard:
+                    _write(file, np.array(self.index, "<u8"))
+                    self.index.clear()
+        except (FileExistsError, FileNotFoundError):
+            raise InputError(f"{path}: another process writes this store; wait for its end and run again") from None
 
 
 def create(
