@@ -5,25 +5,31 @@
 RESULTS is the results folder of the small experiments. Of each, `{experiment}.csv` keeps the means over pairs of
 `summary.csv` and how far they lie from their nulls, `{experiment}.rst` the report in words; the tables between
 `<!-- name -->` and `<!-- end -->` in docs/findings.md are written anew from the first. A test holds the page to them.
+Shares of live units are computed pair by pair; where a committed table lacks them, from its means over pairs.
 """
 
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from PIL import Image
 from scipy.special import stdtrit
 
 from convergent import store, tables
+from convergent.measures.subspace_match import COUNTS
 from convergent.snapshots import network_of
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "findings.md"
+EXPERIMENTS = HERE.parents[1] / "config" / "experiments"
 SMALL, RESNET = "cifar_small", "cifar_resnet_small"
 LI, WANG, ACROSS = "li2016_small", "wang2018_small", "architectures_small"
 FIGURES = {
@@ -43,6 +49,9 @@ FIGURES = {
 DIGITS = 4  # significant ones, in the compact tables
 WIDTH = 1300  # pixels of a figure, at most
 BOTH = ("ab", "ba")
+UNTRAINED = "untrained"  # the comparison, and the kind of null
+OF_PAIR = ["comparison", "pair", "layer"]
+TOLD = re.compile(r"this gain and 1 − the mean r one to one in ``.+`` correlate by (-?[\d.]+) ± ([\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -66,12 +75,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the page, a row for each layer."""
+    """One table of the page, a row for each layer, or for each with dead units alone."""
 
     experiment: str
     comparison: str
     network: str
     columns: Sequence[Column]
+    dead_alone: bool = False
 
 
 def _share(heading: str, measure: str, statistic: str) -> Column:
@@ -84,8 +94,13 @@ SAME = _share("same best partner", "mutual_information", "share_same_semi_a")
 EIGHT = Column("of the best 8, shared", "mutual_information", "n_best_8_shared")
 CLUSTERS = _share("clusters of both networks", "clustering", "share_clusters_with_both")
 OF_CLUSTER = Column("R² from the cluster", "clustering", "mean_r2_clusters")
-AREA = Column("mean over ε", "subspace_match", "area")
-MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}") for e in ("0.3", "0.5")}
+BEST_UNIT = Column("R², best unit", "sparse_prediction", "r2_best_single_ab")
+ALL_UNITS = Column("R², all units", "sparse_prediction", "r2_least_squares_ab")
+DEAD = _share("dead units", "subspace_match", "share_dead")
+AREA = Column("mean over ε", "subspace_match", "area_live")
+PERMUTED_UNTRAINED = replace(AREA, heading="untrained, images permuted", comparison=UNTRAINED, null="permuted")
+MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}_live") for e in ("0.3", "0.5")}
+MATCHED = [column for of in (*MATCH.values(), AREA) for column in (of, of.against("untrained", "untrained"))]
 STITCHED = {
     name: _share(heading, "stitching", f"accuracy_{name}")
     for name, heading in {"one_to_one": "one to one", "lasso_few": "≤ 5 units", "least_squares": "all units"}.items()
@@ -145,11 +160,18 @@ TABLES = (
                 OF_CLUSTER.against("untrained", "untrained"),
                 Column("R² from its best unit", "clustering", "mean_best_r2_clusters"),
             ],
+            "whole_layers": [
+                BEST_UNIT,
+                BEST_UNIT.against("untrained", "untrained"),
+                ALL_UNITS,
+                ALL_UNITS.against("untrained", "untrained"),
+                ALL_UNITS.against("B's images permuted", "permuted"),
+            ],
             "codes": [
-                Column("R², best unit", "sparse_prediction", "r2_best_single_ab"),
+                BEST_UNIT,
                 Column("R², LASSO", "sparse_prediction", "r2_one_standard_error_ab"),
                 Column("its units", "sparse_prediction", "mean_nonzero_one_standard_error_ab"),
-                Column("R², all units", "sparse_prediction", "r2_least_squares_ab"),
+                ALL_UNITS,
                 _share("1 unit", "sparse_prediction", "share_one_ab"),
                 _share("2–5 units", "sparse_prediction", "share_two_to_five_ab"),
                 _share("more", "sparse_prediction", "share_more_ab"),
@@ -187,6 +209,7 @@ TABLES = (
                 GAIN,
                 GAIN.against("errors independent within classes", "permuted_within_classes"),
                 ERRORS,
+                Column("correlation of gain and 1 − r of fc1 over pairs", "ensemble", "gain_by_dissimilarity"),
             ],
         }.items()
     }
@@ -214,12 +237,12 @@ TABLES = (
         for network in (SMALL, RESNET)
         for name, columns in {
             "subspaces": [
-                *(column for of in MATCH.values() for column in (of, of.against("untrained", "untrained"))),
-                AREA,
-                AREA.against("untrained", "untrained"),
+                DEAD,
+                DEAD.among("untrained", UNTRAINED),
+                *MATCHED,
                 AREA.against("B's images permuted", "permuted"),
                 AREA.against("only means shared", "chance"),
-                replace(AREA, heading="untrained, images permuted", comparison="untrained", null="permuted"),
+                PERMUTED_UNTRAINED,
                 Column("ε of the whole layer", "subspace_match", "epsilon_full"),
                 Column("median minimal match, ε = 0.5", "subspace_match", "median_minimal_size"),
             ],
@@ -227,12 +250,39 @@ TABLES = (
             "stages": [AREA.among(heading, comparison) for heading, comparison in STAGES.items()],
         }.items()
     }
+    | {
+        name: Table(WANG, "trained", SMALL, columns, dead_alone=True)
+        for name, columns in {
+            "unmatched": [
+                replace(column, statistic=column.statistic.removesuffix("_live"))
+                for column in (*MATCHED, AREA.against("B's images permuted", "permuted"), PERMUTED_UNTRAINED)
+            ],
+            "dead": [DEAD.among(heading, comparison) for heading, comparison in STAGES.items()],
+        }.items()
+    }
 )
 
 
 def read(experiment: str) -> pd.DataFrame:
-    """The compact table of one experiment."""
-    return pd.read_csv(HERE / f"{experiment}.csv")
+    """The compact table of one experiment, with what follows from it or stands in its report in words alone."""
+    rows = pd.read_csv(HERE / f"{experiment}.csv")
+    if experiment == WANG and DEAD.statistic not in set(rows["statistic"]):
+        seeds = yaml.safe_load((EXPERIMENTS / f"{experiment.replace('_', '-')}.yaml").read_text(encoding="utf-8"))[
+            "seeds"
+        ]
+        rows = pd.concat([rows, live_of_means(rows, len(seeds))])
+    if experiment == LI and (told := TOLD.search((HERE / f"{experiment}.rst").read_text(encoding="utf-8"))):
+        row = {
+            "comparison": "trained",
+            "pair": f"{SMALL}-all",
+            "layer": tables.WHOLE,
+            "measure": "ensemble",
+            "statistic": "gain_by_dissimilarity",
+            "value": float(told[1]),
+            "standard_error": float(told[2]),
+        }
+        rows = pd.concat([rows, pd.DataFrame([row])])
+    return rows
 
 
 def page(text: str) -> str:
@@ -253,6 +303,11 @@ def _drawn(table: Table) -> str:
         comparison, network = column.comparison or table.comparison, column.network or table.network
         cells.append(_cells(rows[(rows["comparison"] == comparison) & (rows["pair"] == f"{network}-all")], column))
     layers = list(dict.fromkeys(layer for of_column in cells for layer in of_column))
+    if table.dead_alone:
+        dead = rows[
+            (rows["statistic"] == DEAD.statistic) & (rows["pair"] == f"{table.network}-all") & (rows["value"] > 0)
+        ]
+        layers = [layer for layer in layers if layer in set(dead["layer"])]
     lines = [["", *(column.heading for column in table.columns)], ["---", *["---:"] * len(cells)]]
     lines += [[layer, *(of_column.get(layer, "") for of_column in cells)] for layer in layers]
     return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
@@ -290,9 +345,72 @@ def compact(summary: pd.DataFrame) -> pd.DataFrame:
 def _excess(summary: pd.DataFrame, row: pd.Series) -> dict[str, float | bool]:
     of = (row["comparison"], row["pair"].removesuffix("-all"), row["measure"], row["statistic"], row["null_kind"])
     mean, error, seeds = tables.excess(summary, *of).get(row["layer"], (math.nan, math.nan, 0))
-    varies = error > 1e-9 * max(abs(mean), 1)  # the same in every pair is no evidence
-    beyond = bool(varies and abs(mean) > stdtrit(seeds - 1, 0.975) * error)
-    return {"excess": mean, "excess_standard_error": error, "beyond": beyond}
+    return {"excess": mean, "excess_standard_error": error, "beyond": bool(_beyond(mean, error, seeds))}
+
+
+def _beyond(mean: Any, error: Any, seeds: int) -> Any:
+    varies = error > 1e-9 * np.maximum(abs(mean), 1)  # the same in every pair is no evidence
+    return varies & (abs(mean) > stdtrit(seeds - 1, 0.975) * error)
+
+
+def with_live(summary: pd.DataFrame) -> pd.DataFrame:
+    """A summary with the shares of live units, of every pair and as means over pairs."""
+    of_pairs = per_live_unit(summary[~summary["pair"].str.endswith("-all")])[summary.columns]
+    return pd.concat([summary, of_pairs, *tables.over_pairs(of_pairs)], ignore_index=True)
+
+
+def per_live_unit(rows: pd.DataFrame) -> pd.DataFrame:
+    """Shares of subspace match, in which dead units count as unmatched, as shares of the live units.
+
+    Parameters
+    ----------
+    rows : of pairs; or of means over pairs, which are divided by mean shares of live units
+
+    Returns
+    -------
+    ``area_live`` and ``similarity_at_…_live``; in ``live`` and ``live_null`` the shares of live units that their values
+    and nulls were divided by, the untrained null by its own; and ``share_dead``
+    """
+    of = rows[rows["measure"] == "subspace_match"]
+    counted = of[of["statistic"].isin(COUNTS)]
+    live = _share_live(counted, "value").rename("live")
+    live_untrained = _share_live(counted[counted["null_kind"] == UNTRAINED], "null").rename("live_null")
+    shares = (
+        of[of["statistic"].str.match("area$|similarity_at_")].join(live, on=OF_PAIR).join(live_untrained, on=OF_PAIR)
+    )
+    shares["live_null"] = shares["live_null"].where(shares["null_kind"] == UNTRAINED, shares["live"])
+    shares["statistic"] += "_live"
+    shares[["value", "standard_error"]] = shares[["value", "standard_error"]].div(shares["live"], axis="index")
+    shares["null"] /= shares["live_null"]
+    dead = counted.drop_duplicates(OF_PAIR).join(live, on=OF_PAIR)
+    dead = dead.assign(
+        statistic=DEAD.statistic, value=1 - dead["live"], standard_error=np.nan, null=np.nan, null_kind=np.nan
+    )
+    return pd.concat([shares, dead], ignore_index=True)
+
+
+def _share_live(counted: pd.DataFrame, column: str) -> pd.Series:
+    counts = counted.drop_duplicates([*OF_PAIR, "statistic"]).pivot(index=OF_PAIR, columns="statistic", values=column)
+    return 1 - (counts["n_dead_a"] + counts["n_dead_b"]) / (counts["n_units_a"] + counts["n_units_b"])
+
+
+def live_of_means(means: pd.DataFrame, seeds: int) -> pd.DataFrame:
+    """`per_live_unit` of a compact table, with ``excess`` and ``beyond`` as for pairs that all have the mean counts.
+
+    Errors over seeds are those of sums, so that of the excess v/l − n/m follows from those of v, n and v − n.
+    """
+    rows = per_live_unit(means)
+    live, live_null, null = rows.pop("live"), rows.pop("live_null"), rows["null"]
+    place = ["pair", "layer", "statistic"]
+    untrained = rows[rows["comparison"] == UNTRAINED].drop_duplicates(place).set_index(place)["standard_error"]
+    error_null = rows[place].join(untrained.rename("of_null"), on=place)["of_null"].where(live != live_null, 0)
+    ratio = live / live_null
+    variance = (1 - ratio) * rows["standard_error"] ** 2 + (1 - 1 / ratio) * error_null**2
+    variance += rows["excess_standard_error"] ** 2 / (live * live_null)
+    rows["excess"] = rows["excess"] / live + (1 / ratio - 1) * null
+    rows["excess_standard_error"] = np.sqrt(variance.clip(lower=0))
+    rows["beyond"] = _beyond(rows["excess"], rows["excess_standard_error"], seeds)
+    return rows
 
 
 def published_penalties(folder: Path) -> Iterator[dict[str, object]]:
@@ -319,7 +437,8 @@ def published_penalties(folder: Path) -> Iterator[dict[str, object]]:
 def collect(results: Path) -> None:
     """Write all that the page cites."""
     for experiment in (LI, WANG, ACROSS):
-        rows = compact(pd.read_csv(results / experiment / "tables" / "summary.csv"))
+        summary = pd.read_csv(results / experiment / "tables" / "summary.csv")
+        rows = compact(with_live(summary) if experiment == WANG else summary)
         if experiment == LI:
             penalties = published_penalties(results / experiment / "measures" / "sparse_prediction")
             rows = pd.concat([rows, pd.DataFrame(penalties)])

@@ -36,9 +36,13 @@ class Result:
 def summarise(results: Iterable[Result]) -> pd.DataFrame:
     """The table of all results, with the mean over the pairs of each comparison and network."""
     table = pd.DataFrame(list(itertools.chain.from_iterable(rows(result) for result in results)), columns=COLUMNS)
+    return pd.concat([table, *over_pairs(table)], ignore_index=True)
+
+
+def over_pairs(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The mean over the pairs of each comparison and network, a row for each null, from rows of pairs."""
     grouped = table.groupby([table["pair"].map(network_of), *KEY], sort=False)
-    means = (_over_pairs(str(network), group) for (network, *_), group in grouped)
-    return pd.concat([table, *means], ignore_index=True)
+    return (_over_pairs(str(network), group) for (network, *_), group in grouped)
 
 
 def rows(result: Result) -> Iterator[tuple[object, ...]]:
