@@ -129,6 +129,18 @@ def test_label__an_index_of_images_tells_them_apart() -> None:
         moments.of(x, x.isel(image=slice(None, None, -1)))
 
 
+@pytest.mark.parametrize("dims", [("unit", "sample"), ("neuron", "image"), ("unit", "y", "x", "sample")])
+def test_label__does_not_guess_around_a_name_at_the_wrong_end(dims: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=r"^activations with the dimensions .+; call both image and unit$"):
+        activations.label(xr.DataArray(np.ones((20,) * len(dims)), dims=dims))
+
+
+def test_pooled__of_float16_adds_up_exactly() -> None:
+    """4096 ones are 2048 where float16 adds them up."""
+    values = np.ones((20, 64, 64, 2), dtype=np.float16)
+    np.testing.assert_array_equal(activations.pooled(values, folds=2), np.ones((20, 2)))
+
+
 def test_pooled__is_the_spatial_mean() -> None:
     np.testing.assert_allclose(activations.pooled(VALUES), VALUES.mean(axis=(1, 2)), rtol=1e-12)
     np.testing.assert_array_equal(activations.pooled(VALUES[:, 0, 0]), VALUES[:, 0, 0])

@@ -279,6 +279,15 @@ def test_joined__adds_the_comoments_of_both_sides(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("side", ["a", "b"])
+def test_joined__refuses_moments_of_units_in_another_order(layer: Layer, side: str) -> None:
+    same = np.repeat(activations(24, units=1), 3, axis=-1)
+    of = moments.within(layer(same, FOLDS))
+    sides = {"a": of, "b": of, side: of.assign_coords(unit=of["unit"].values[::-1])}
+    with pytest.raises(InputError, match=f"within {side} and between a and b come from different activations"):
+        folds.joined(sides["a"], sides["b"], moments.between(layer(same, FOLDS), layer(same, FOLDS)))
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
 @pytest.mark.parametrize(
     ("change", "count"),
     [

@@ -1,6 +1,7 @@
 """The tidy table and its error over seeds, by hand."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,14 @@ def test_rows__hold_every_statistic_with_every_null() -> None:
         for null, kind in ((sign * 1.0, "untrained"), (sign * NULL, "permuted"))
     ]
     pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=tables.COLUMNS), check_dtype=False)
+
+
+def test_rows__take_the_untrained_value_of_the_same_statistic() -> None:
+    (result, *_) = results()
+    assert result.untrained is not None
+    turned = {layer: dataset.isel(statistic=[1, 0]) for layer, dataset in result.untrained.layers.items()}
+    other = replace(result, untrained=Store(turned, {}))
+    pd.testing.assert_frame_equal(pd.DataFrame(tables.rows(other)), pd.DataFrame(tables.rows(result)))
 
 
 def test_rows__without_a_null_leave_it_empty() -> None:

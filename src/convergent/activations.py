@@ -81,7 +81,7 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
 
 
 def pooled(values: Any, *, folds: int = 10) -> xr.DataArray:
-    """Spatial means ``[image, unit]`` of activations, labelled: the rows of `similarity` and `cross_layer`.
+    """Spatial means ``[image, unit]``, float64, of activations, labelled: the rows of `similarity` and `cross_layer`.
 
     Parameters
     ----------
@@ -93,7 +93,8 @@ def pooled(values: Any, *, folds: int = 10) -> xr.DataArray:
     Frozen({'image': 20, 'unit': 3})
     """
     layer = label(values, folds=folds)
-    return layer.mean([dim for dim in layer.dims if dim not in ("image", "unit")], skipna=False)
+    between = [dim for dim in layer.dims if dim not in ("image", "unit")]
+    return layer.mean(between, skipna=False, dtype=np.float64)  # of float16, dask adds up in float16
 
 
 def _named(values: Any) -> xr.DataArray:
@@ -107,6 +108,9 @@ def _named(values: Any) -> xr.DataArray:
     named: xr.DataArray = values
     if named.ndim < 2:
         raise InputError(f"activations with the dimensions {named.dims}; [image, ..., unit] is needed")
-    if not {"image", "unit"} <= set(named.dims):
-        named = named.rename({named.dims[0]: "image", named.dims[-1]: "unit"})
+    for name, place in (("image", 0), ("unit", -1)):
+        if name not in named.dims:
+            if named.dims[place] in ("image", "unit"):
+                raise InputError(f"activations with the dimensions {named.dims}; call both image and unit")
+            named = named.rename({named.dims[place]: name})
     return named.transpose("image", ..., "unit")

@@ -75,7 +75,7 @@ def joined(within_a: xr.Dataset, within_b: xr.Dataset, between: xr.Dataset) -> x
     for side, dataset in (("a", within_a), ("b", within_b)):
         if not (
             np.array_equal(dataset["n"], between["n"])
-            and dataset["mean"].shape == between[f"mean_{side}"].shape
+            and np.array_equal(dataset["unit"], between[f"unit_{side}"])
             and np.allclose(
                 dataset["mean"], between[f"mean_{side}"], rtol=1e-5, atol=1e-6 * float(np.abs(dataset["mean"]).max())
             )

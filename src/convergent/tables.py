@@ -51,7 +51,8 @@ def rows(result: Result) -> Iterator[tuple[object, ...]]:
         measured = dataset[["summary", "summary_standard_error", "summary_null"]].load()
         nulls = {}
         if result.untrained is not None:
-            nulls["untrained"] = result.untrained.layers[layer]["summary"].values
+            untrained = result.untrained.layers[layer]["summary"]
+            nulls["untrained"] = untrained.sel(statistic=measured["statistic"].values).values
         nulls |= dict(zip(map(str, measured["null_kind"].values), measured["summary_null"].values, strict=True))
         for i, statistic in enumerate(map(str, measured["statistic"].values)):
             value, error = float(measured["summary"][i]), float(measured["summary_standard_error"][i])

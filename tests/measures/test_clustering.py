@@ -297,6 +297,9 @@ def test_clustering__of_wide_layers_is_approximated(pair: Moments, planted: tupl
     k, seeds, sampled = asked[0]
     assert (k, len(seeds), sampled) == (GROUPS, 2, 19)
     assert cluster(moments, widest_exact=20).attrs["method"] == "exact"
+    far = np.where(np.arange(20) < 15, 0, -1)
+    some = cluster(moments, widest_exact=19, approximate=lambda graph, k, seeds, sampled: np.tile(far, (len(seeds), 1)))
+    assert some.attrs["method"] == "nystroem"
 
 
 @pytest.mark.parametrize(

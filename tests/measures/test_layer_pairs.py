@@ -87,6 +87,17 @@ def test_layer_pairs__agrees_with_raw_activations(chain: tuple[Layers, Layers]) 
     assert all("long_name" in variable.attrs for variable in found.data_vars.values())
 
 
+def test_layer_pairs__are_told_apart_by_name(chain: tuple[Layers, Layers]) -> None:
+    """In whatever order they come."""
+    a, b = ({name: side[name] for name in list(side)[:2]} for side in chain)
+    found, on = {}, {}
+    for q, y in b.items():
+        for p, x in a.items():
+            *sides, on[p, q] = grids.matched(x, y)
+            found[p, q] = indices(moments.of(*sides))
+    xr.testing.assert_identical(layer_pairs(found, on), compared(a, b))
+
+
 def test_layer_pairs__errors_leave_out_images(chain: tuple[Layers, Layers]) -> None:
     a, b = ({name: side[name] for name in list(side)[:2]} for side in chain)
     found, fold = compared(a, b), a["one"]["fold"].values

@@ -90,17 +90,17 @@ def clustering(
     net = net_of_units(len(live_a), len(live_b))
     seeds = generator.integers(2**31, size=repeats)
 
-    def labelled(joint: Array, seeds: np.ndarray) -> np.ndarray:
-        """Labels[seed, unit]."""
+    def labelled(joint: Array, seeds: np.ndarray) -> tuple[np.ndarray, int]:
+        """Labels[seed, unit], and how many units have an edge."""
         affinity = spectral.affinities(joint, threshold)
         connected = np.asarray(affinity.any(axis=1))
         graph = affinity[np.ix_(connected, connected)]
         labels = np.full((len(seeds), len(net)), -1)
         if k := _clusters_asked(graph, (~np.isnan(np.diag(joint))).sum() / units_per_cluster):
             labels[:, connected] = _spectral(graph, k, seeds, variant, widest_exact, approximate, array)
-        return labels
+        return labels, len(graph)
 
-    labels = labelled(joint, seeds)
+    labels, n_connected = labelled(joint, seeds)
     label = labels[0]
     connected = label >= 0
     permuted = [_permuted(label, generator) for _ in range(repeats)]
@@ -111,7 +111,7 @@ def clustering(
     null[[name.startswith("n_") for name in STATISTICS]] = np.nan  # the same by construction
     null_images = np.mean(
         [
-            _of_permuted_images(moments, replicate, lambda joint: labelled(joint, seeds[:1])[0], net)
+            _of_permuted_images(moments, replicate, lambda joint: labelled(joint, seeds[:1])[0][0], net)
             for replicate in range(moments.sizes["replicate"])
         ],
         axis=0,
@@ -136,11 +136,11 @@ def clustering(
             ),
         ]
     )
-    text = {"long_name": "spectral cluster; −1: dead or isolated"}
+    text = {"long_name": "spectral cluster; −1: dead or isolated, or, of nystroem, far from all sampled units"}
     label_a, label_b = _by_side(label, net)
     result["label_a"], result["label_b"] = ("unit_a", label_a, text), ("unit_b", label_b, text)
     result = result.assign_coords(unit_a=moments["unit_a"].values, unit_b=moments["unit_b"].values)
-    return result.assign_attrs(variant=variant, method="exact" if connected.sum() <= widest_exact else "nystroem")
+    return result.assign_attrs(variant=variant, method="exact" if n_connected <= widest_exact else "nystroem")
 
 
 def joint_correlation(pair: folds.Pair) -> Array:

@@ -82,12 +82,11 @@ def layer_pairs(
     ``grid_y`` and ``grid_x``; and the summary with the coordinate ``definition[statistic]`` and the null ``permuted``
     """
     layers_a, layers_b = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
-    shape = len(layers_a), len(layers_b)
 
     def table(part: int) -> Array:
         """[..., index, layer_a, layer_b]"""
-        values = np.array([found[pair][part] for pair in found])
-        return np.moveaxis(values, 0, -1).reshape(*values.shape[1:], *shape)
+        values = np.array([[found[a, b][part] for b in layers_b] for a in layers_a])
+        return np.moveaxis(values, (0, 1), (-2, -1))
 
     value, left_out, permuted = table(0), table(1), table(2)
     error = folds.standard_error(left_out)
@@ -103,7 +102,7 @@ def layer_pairs(
         result[f"{name}_standard_error"] = (dims, error[i], {"long_name": f"standard error of {text}, over images"})
         result[f"{name}_permuted"] = (dims, permuted[i], {"long_name": f"{text}, the images of B permuted"})
     for i, axis in enumerate("yx"):
-        sizes = np.array([grids[pair][i] for pair in found]).reshape(shape)
+        sizes = np.array([[grids[a, b][i] for b in layers_b] for a in layers_a])
         result[f"grid_{axis}"] = (dims, sizes, {"long_name": f"positions along {axis} on which they are compared"})
     text_type = np.dtypes.StringDType()
     return result.assign_coords(

@@ -20,7 +20,7 @@ def run(*, permutations: int, **stores: Path) -> None:
     of_pair = _sides.attributes(*sides)
 
     def measured(layer: str, a: xr.Dataset, b: xr.Dataset) -> xr.Dataset:
-        found = rsa(a, b, permutations=permutations, generator=_sides.generator(of_pair, layer))
+        found = rsa(a.compute(), b.compute(), permutations=permutations, generator=_sides.generator(of_pair, layer))
         return found.assign_attrs(spatial=a.attrs["spatial"], n=a.sizes["image"])
 
     _sides.derive(

@@ -37,7 +37,7 @@ def run(*, a: Path, b: Path, matching: Path, settings: UnitRemoval, output: Path
     generators = {layer: _sides.generator(pair.attributes, layer) for layer in pair.layers}
     shares = shares_of(settings.shares)
     r = {layer: [matched.layers[layer][f"r_one_to_one_{side}"].values for side in "ab"] for layer in pair.layers}
-    known = {layer: [units(within[side].layers[layer].load()) for side in "ab"] for layer in pair.layers}
+    known = {layer: [units(within[side].layers[layer].compute()) for side in "ab"] for layer in pair.layers}
     found = []
     for i, network in enumerate((pair.a, pair.b)):
         chosen = {
