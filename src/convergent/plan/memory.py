@@ -135,9 +135,8 @@ def _layer_pairs(network: Network, experiment: Experiment, recipe: Recipe | None
 
 
 def _rsa(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
-    """The dissimilarities of all layers as they were read, and 18 matrices of one: values, ranks, forms, and sorted."""
-    images = min(experiment.rsa.images, experiment.probe.images)
-    return (18 * 8 + 4 * 4 * len(network.layers)) * images**2
+    """20 matrices of one layer: values as they were read, ranks, forms, and sorted."""
+    return 20 * 8 * min(experiment.rsa.images, experiment.probe.images) ** 2
 
 
 def _one_by_one(work: Callable[[Layer, Experiment, int], float]) -> Work:
