@@ -58,7 +58,6 @@ FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs",
     "tables",
     "training",
 }
-# Held-out images of each data set, where no folder has to be asked; data.py has the same number.
 
 
 def key(doc: str, default: Any = MISSING, **limits: Any) -> Any:

@@ -19,9 +19,9 @@ from convergent.attribution import METHODS, attribute, until
 from convergent.data import Images
 from convergent.preferred import preferred
 from convergent.receptive_fields import Fields
+from convergent.schema import PIXELS
 
 BATCH = 16  # images at a time
-PIXELS = ("patch_y", "patch_x", "channel")
 MEANINGS = {
     "guided_backpropagation": "guided back-propagation of the activation, scaled to a largest of 1",
     "deconvolution": "deconvolution of the activation, scaled to a largest of 1",

@@ -21,7 +21,6 @@ RECIPE = {
     "training": {"epochs": 2, "batch_size": 128, "learning_rate": 0.05},
     "stages": ["init", "final"],
 }
-DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 SMALL = {
     "networks": ["small"],
     "seeds": [0, 1, 2],

@@ -1,7 +1,7 @@
 """How many jobs each rule has, as `snakemake -n` counts them in a fresh folder.
 
 A snapshot is a network, seed and stage; a pair is two snapshots. Each is made once, whatever number of comparisons and
-measures read it. The Snakefile imports this module: the standard library only.
+measures read it. The Snakefile imports this module: no scientific library.
 """
 
 from collections import Counter

@@ -4,8 +4,8 @@
     written together)
 
 Copies are counted in the code and set right by what was measured (docs/measured/memory.csv). A p × p matrix of float64
-is written ``m``. The rules ask for these figures too (`mem_mb`). The Snakefile imports this module: the standard
-library only.
+is written ``m``. The rules ask for these figures too (`mem_mb`). The Snakefile imports this module: no
+scientific library.
 """
 
 import math
@@ -50,7 +50,7 @@ def peak(
     ----------
     rule : its name
     network : that the job reads; None for the rules that read none
-    experiment, recipe : with all numbers that enter; the recipe for `train` alone
+    experiment, recipe : with all numbers that enter; the recipe where its images or classes do
     threads : of the job
     """
     base, work = RULES[rule]

@@ -50,7 +50,6 @@ def run(
     output: Path,
 ) -> None:
     torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = False  # float32 means float32
     paths = {"a": exemplars_a, "b": exemplars_b}
     sides = _sides.read(exemplars_a, exemplars_b, "exemplars")
     measures = {}

@@ -13,8 +13,8 @@ from convergent.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, help="digits, cifar10 or a folder of images")
-    parser.add_argument("--image-size", type=int, help="side in pixels, for a folder of images")
+    parser.add_argument("--data", required=True, help="the data set: a name, or a folder of images")
+    parser.add_argument("--image-size", type=int, help="side in pixels, for imagenet and folders of images")
     add_settings(parser, Probe, "probe")
     parser.add_argument("--data-root", type=Path, default=data_root(), help="folder of the data sets")
     parser.add_argument("--output", required=True, type=Path, help="store to write")
