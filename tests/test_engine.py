@@ -1,10 +1,13 @@
 """The engine: Dask, BLAS and zarr together never take more than the cores they were given."""
 
 import os
+import re
 import socket
 import sys
 import threading
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import dask
@@ -74,6 +77,23 @@ def test_local__computes_in_as_many_processes_with_their_pools_limited() -> None
     assert dask.config.get("scheduler", None) is None
 
 
+def check_private(address: str) -> None:
+    """Nobody without the certificate of the step gets in."""
+    assert address.startswith("tls://")
+    with pytest.raises(OSError, match="TLS certificate does not match"):
+        distributed.Client(address, security=distributed.Security.temporary(), timeout="2s")
+
+
+def test_local__trusts_nobody_on_its_machine_and_tells_where_its_dashboard_is(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with engine.of("local", 1):
+        check_private(distributed.default_client().scheduler.address)
+        told = re.search(r"^dashboard of Dask: http://127\.0\.0\.1:(\d+)/status, on \S+$", capfd.readouterr().err, re.M)
+        assert told
+        socket.create_connection(("127.0.0.1", int(told[1]))).close()
+
+
 def test_local__says_that_its_workers_did_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(**_: object) -> None:
         raise RuntimeError("Nanny failed to start.")
@@ -102,11 +122,37 @@ def test_map__keeps_the_order_and_hands_over_what_is_shared(name: str) -> None:
 
 def test_cuda__without_a_gpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    said = r"the engine cuda needs CuPy and a GPU .*; use --engine threads"
+    said = r"the engine cuda needs CuPy and a GPU .*: pip install 'convergent\[gpu\]', or use --engine threads"
     with pytest.raises(InputError, match=said), engine.of("cuda", 1):
         pass
     with pytest.raises(InputError, match=said):
         engine.array("cuda")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy on a machine with two GPUs, as far as it is asked for them."""
+    runtime = SimpleNamespace(getDeviceCount=lambda: 2)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
+
+
+def test_cuda__on_several_gpus_without_dask_cuda_says_what_to_do(
+    two_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dask_cuda", None)
+    said = r"needs dask-cuda for 2 GPUs .*: pip install 'convergent\[gpu\]', or choose one of them by CUDA_VISIBLE"
+    with pytest.raises(InputError, match=said), engine.of("cuda", 1):
+        pass
+
+
+def test_cuda__on_several_gpus_trusts_nobody(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask-CUDA hands what it is given on to a local cluster."""
+    cluster = partial(distributed.LocalCluster, n_workers=2, threads_per_worker=1)
+    monkeypatch.setitem(sys.modules, "dask_cuda", SimpleNamespace(LocalCUDACluster=cluster))
+    with engine.of("cuda", 1):
+        check_private(distributed.default_client().scheduler.address)
+        assert engine.on_device()
+        assert engine.map(pow, range(6), 2) == [0, 1, 4, 9, 16, 25]
 
 
 def test_array__of_other_engines_leaves_it_where_it_is() -> None:
@@ -129,9 +175,7 @@ def test_slurm__computes_on_the_tasks_of_a_step(monkeypatch: pytest.MonkeyPatch,
         assert len(set(engine.map(lambda _: os.getpid(), range(6)))) == 2
         client = distributed.default_client()
         address = client.scheduler.address
-        assert address.startswith("tls://")
-        with pytest.raises(OSError, match="TLS certificate does not match"):
-            distributed.Client(address, security=distributed.Security.temporary(), timeout="2s")
+        check_private(address)
         # The dashboard is seen on this machine only.
         host, dashboard = urlsplit(address).hostname, urlsplit(client.dashboard_link).port
         socket.create_connection(("127.0.0.1", dashboard)).close()

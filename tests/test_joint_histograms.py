@@ -253,11 +253,12 @@ def test_between__holds_few_blocks_at_a_time(layer: Layer, monkeypatch: pytest.M
     assert reads["most"] <= 6  # two threads, both sides; some are not yet collected
 
 
+@pytest.mark.parametrize("memory", [10**9, 10**4, 1])  # tables at once; in parts, codes held; in parts, all read anew
 @pytest.mark.parametrize("workers", [1, 4])
-def test_between__does_not_depend_on_threads(layer: Layer, workers: int) -> None:
+def test_between__does_not_depend_on_threads_and_memory(layer: Layer, workers: int, memory: int) -> None:
     a, b = (layer(side, FOLDS, 2) for side in shared(0))
     with dask.config.set(scheduler="threads", num_workers=workers):
-        found = between(a, b)
+        found = between(a, b, memory=memory)
     with dask.config.set(scheduler="synchronous"):
         xr.testing.assert_identical(found, between(a, b))
 

@@ -25,8 +25,10 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "dask_ml": "dask-m
     "array_api_compat": "array-api-compat",
     "google_crc32c": "google-crc32c",
 }
-# What the engine `cuda` imports when it is asked for: the extra `gpu`, and for several GPUs dask-cuda.
-OPTIONAL = {"cupy", "dask_cuda"}
+# What the engine `cuda` imports when it is asked for: the extra `gpu`.
+OPTIONAL = {"cupy": "cupy-cuda12x", "dask_cuda": "dask-cuda"}
+# What a library imports only when it is asked for something that we ask for: certificates.
+THROUGH = {"distributed": {"cryptography"}}
 OF_USERS = {"plan"}  # steps without a rule
 # One rule of a .smk file: its name and everything up to the next.
 RULES = {
@@ -76,8 +78,8 @@ def reached(path: Path, seen: set[Path] | None = None) -> Iterator[str]:
 def libraries(step: str) -> set[str]:
     """Distributions that a step needs; those of figures too, which the step `figure` imports by name."""
     paths = [PACKAGE / "steps" / f"{step}.py", *(PACKAGE.glob("figures/[a-z]*.py") if step == "figure" else ())]
-    tops = {top for path in paths for top in reached(path)} - {*sys.stdlib_module_names} - OPTIONAL
-    return {DISTRIBUTIONS.get(top, top) for top in tops}
+    tops = {top for path in paths for top in reached(path)} - {*sys.stdlib_module_names} - OPTIONAL.keys()
+    return {DISTRIBUTIONS.get(top, top) for top in tops}.union(*(THROUGH.get(top, set()) for top in tops))
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")))
@@ -100,6 +102,10 @@ def test_dependencies__are_all_imported_and_all_imports_are_dependencies() -> No
     needed = set().union(*(libraries(path.stem) for path in PACKAGE.glob("steps/[a-z]*.py")))
     assert needed <= set(REQUIRED)
     assert set(REQUIRED) - needed <= {"snakemake", "dask-ml"}  # dask-ml is what tests compare with
+
+
+def test_gpu__is_the_extra_of_what_its_engine_imports() -> None:
+    assert {Requirement(text).name for text in PROJECT["optional-dependencies"]["gpu"]} == {*OPTIONAL.values()}
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))

@@ -5,6 +5,7 @@ Dask, BLAS and zarr together never take more than the cores that were given: eac
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -98,7 +99,7 @@ def _local(count: int) -> Iterator[None]:
 
     with _losses("local"):
         try:
-            cluster = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=DASHBOARD)
+            cluster = LocalCluster(n_workers=count, threads_per_worker=1, **_private())
         except RuntimeError as error:
             raise InputError(f"the engine local: {error}; see the log, or use --engine threads") from None
         with cluster, Client(cluster) as client:
@@ -111,29 +112,24 @@ def _slurm(workers: int, count: int) -> Iterator[None]:
     """Workers on the nodes of this job's allocation; the scheduler, and what comes back, in this process.
 
     So this process alone says whether the step has failed: srun, were it started by that, would tell a worker that was
-    killed and made good for a failure. What it starts trusts nobody without a certificate made for this step.
+    killed and made good for a failure.
     """
-    from distributed import Client, LocalCluster, Security
+    from distributed import Client, LocalCluster
     from distributed.utils import get_ip, get_ip_interface
 
     if "SLURM_JOB_ID" not in os.environ:
         raise InputError("the engine slurm needs a job of Slurm (sbatch, salloc); use --engine local outside one")
-    try:
-        security = Security.temporary()
-    except ImportError:
-        raise InputError("the engine slurm needs the package cryptography: pip install 'convergent[slurm]'") from None
     try:
         host = get_ip_interface(INTERFACE) if INTERFACE else get_ip()
     except ValueError as error:
         raise InputError(f"the engine slurm: CONVERGENT_INTERFACE: {error}") from None
     if workers > 1 and host.startswith("127."):
         raise InputError(f"the engine slurm: other nodes do not see {host}; name an interface in CONVERGENT_INTERFACE")
-    scheduler = {"host": host, "security": security, "dashboard_address": DASHBOARD}
     with (
         _losses("slurm"),
-        LocalCluster(n_workers=0, **scheduler) as cluster,
-        Client(cluster, security=security) as client,
-        _started(cluster.scheduler_address, security, workers, count) as started,
+        LocalCluster(n_workers=0, host=host, **_private()) as cluster,
+        Client(cluster) as client,
+        _started(cluster.scheduler_address, cluster.security, workers, count) as started,
     ):
         _wait_for_workers(client, workers, started)
         _prepare(client)
@@ -173,12 +169,23 @@ def _cuda(count: int) -> Iterator[None]:
             with threads(count):
                 yield
             return
-        from dask_cuda import LocalCUDACluster
+        try:
+            from dask_cuda import LocalCUDACluster
+        except ImportError as error:
+            wanted = "pip install 'convergent[gpu]', or choose one of them by CUDA_VISIBLE_DEVICES"
+            raise InputError(f"the engine cuda needs dask-cuda for {devices} GPUs ({error}): {wanted}") from None
         from distributed import Client
 
-        with _losses("cuda"), LocalCUDACluster(dashboard_address=DASHBOARD) as cluster, Client(cluster) as client:
+        with _losses("cuda"), LocalCUDACluster(**_private()) as cluster, Client(cluster) as client:
             _prepare(client)
             yield
+
+
+def _private() -> dict[str, Any]:
+    """Arguments of a cluster that trusts nobody without a certificate made for this step, whoever shares the node."""
+    from distributed import Security
+
+    return {"security": Security.temporary(), "dashboard_address": DASHBOARD}
 
 
 @contextmanager
@@ -205,7 +212,8 @@ def _cupy() -> Any:
 
         cupy.cuda.runtime.getDeviceCount()
     except (ImportError, RuntimeError) as error:
-        raise InputError(f"the engine cuda needs CuPy and a GPU ({error}); use --engine threads") from None
+        wanted = "pip install 'convergent[gpu]', or use --engine threads"
+        raise InputError(f"the engine cuda needs CuPy and a GPU ({error}): {wanted}") from None
     return cupy
 
 
@@ -235,3 +243,6 @@ def _prepare(client: Any) -> None:
             threadpool_limits(1)
 
     client.register_plugin(OneThreadEach())
+    port, node = client.scheduler_info()["services"]["dashboard"], socket.gethostname()
+    listens = DASHBOARD.rpartition(":")[0] or node
+    print(f"dashboard of Dask: http://{listens}:{port}/status, on {node}", file=sys.stderr, flush=True)

@@ -94,7 +94,7 @@ def between(
     found: dict[str, np.ndarray] = {}
     for units in parts:
         of_units = [Block(delayed(getitem)(block.a, units), block.b) for block in held] or coded(units)
-        for name, values in _pass(of_units, of_blocks, edge_a[units], edge_b).items():
+        for name, values in _pass(of_units, of_blocks, edge_a[units], edge_b, kept).items():
             if "unit_a" in VARIABLES[name][0]:
                 whole = found.setdefault(name, np.empty((len(values), len(edge_a), *values.shape[2:]), values.dtype))
                 whole[:, units] = values
@@ -179,13 +179,14 @@ def _held(coded: Sequence[Block], of_fold: np.ndarray) -> list[Block]:
     return [Block(x, y) for x, y in zip(sides[: len(folds)], sides[len(folds) :], strict=True)]
 
 
-def _pass(coded: Sequence[Block], of_fold: np.ndarray, edge_a: Array, edge_b: Array) -> dict[str, np.ndarray]:
-    """One pass over the images: the `VARIABLES` [set, ...] of the sets that `_sets` lists."""
+def _pass(
+    coded: Sequence[Block], of_fold: np.ndarray, edge_a: Array, edge_b: Array, held: bool
+) -> dict[str, np.ndarray]:
+    """One pass over the images, or codes that are held: the `VARIABLES` [set, ...] of the sets that `_sets` lists."""
     cells = len(edge_a), len(edge_b), edge_a.shape[1] + 1, edge_b.shape[1] + 1
-    tables = [
-        delayed(partial(_tables, [one for one, f in zip(coded, of_fold, strict=True) if f == fold], cells))()
-        for fold in np.unique(of_fold)
-    ]
+    folds = [[one for one, f in zip(coded, of_fold, strict=True) if f == fold] for fold in np.unique(of_fold)]
+    # Codes that are held may be in another process: to Dask they are arguments; blocks that are yet to be read are not.
+    tables = [delayed(_tables)(fold, cells) if held else delayed(partial(_tables, fold, cells))() for fold in folds]
     (found,) = compute(delayed(_sets)(tables))
     return dict(found)
 

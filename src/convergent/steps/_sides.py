@@ -44,17 +44,17 @@ def derive(
     sides: tuple[store.Store, store.Store],
     *,
     title: str,
+    references: str,
     settings: Mapping[str, Any],
     a: Path,
     b: Path,
     output: Path,
-    **more: Any,
 ) -> None:
     """Derive something from every layer of both sides, one layer at a time.
 
     Parameters
     ----------
-    step, kind, title, settings, more, output : of the store to write
+    step, kind, title, references, settings, output : of the store to write
     derived : layer, its datasets in A and in B → dataset
     sides, a, b : from `read`, and where they are
     """
@@ -65,7 +65,8 @@ def derive(
                 result = derived(layer, of_a, sides[1].layers[layer])
             yield layer, result
 
-    store.save(layers(), output, kind, store.stamp(title, step, settings, **more, **attributes(*sides)))
+    stamped = store.stamp(title, step, settings, references=references, **attributes(*sides))
+    store.save(layers(), output, kind, stamped)
 
 
 def attributes(a: store.Store, b: store.Store) -> dict[str, Any]:

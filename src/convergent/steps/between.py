@@ -34,6 +34,7 @@ def run(*, settings: Moments, threads: int, engine_name: str = "threads", worker
             derived,
             recorded,
             title=f"Moments between {snapshot_a} (A) and {snapshot_b} (B)",
+            references="Chan, Golub, LeVeque 1979",
             settings=asdict(settings),
             **stores,
         )

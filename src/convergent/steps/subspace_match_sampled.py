@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="store to write")
 
 
-def run(*, settings: SubspaceMatchSampled, threads: int, engine_name: str = "threads", **stores: Path) -> None:
+def run(
+    *, settings: SubspaceMatchSampled, threads: int, engine_name: str = "threads", workers: int = 1, **stores: Path
+) -> None:
     recorded = _sides.read(stores["a"], stores["b"], "activations", chunks={})
     draw = {"positions": settings.positions, "draws": settings.draws, "seed": settings.seed}
 
@@ -27,7 +29,7 @@ def run(*, settings: SubspaceMatchSampled, threads: int, engine_name: str = "thr
         drawn = samples.between(a["activation"], b["activation"], **draw)
         return subspace_match_sampled(drawn, epsilons=settings.epsilons)
 
-    with engine.of(engine_name, threads):
+    with engine.of(engine_name, threads, workers):
         _sides.derive(
             "subspace_match_sampled",
             "measure",
