@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from sklearn.linear_model import Lasso, orthogonal_mp_gram
 
+from convergent import engine
 from convergent.measures import sparse_prediction as measure
 from convergent.measures.lasso import LARGEST_GAP
 from convergent.measures.sparse_prediction import LI2016_LAMBDAS, STATISTICS, sparse_prediction
@@ -364,14 +366,18 @@ def test_sparse_prediction__codes_are_not_judged_by_an_overfit(pair: Moments, ge
     assert found["n_needed_ab"].values.tolist() == [6, 6]
 
 
+@pytest.mark.parametrize(
+    ("widest", "fits"), [(1024, {1, K, K + K * (K - 1) // 2}), (4, {1})], ids=["fits at once", "one after another"]
+)
 def test_sparse_prediction__is_the_same_in_blocks_read_fold_by_fold(
-    pair: Moments, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch, widest: int, fits: set[int]
 ) -> None:
-    """One target a call, the calls run from the last, and moments that are not kept."""
+    """One target of one fit a call, the calls run from the last, and moments that are not kept."""
     moments, calls = pair(*data), []
+    monkeypatch.setattr(measure, "WIDEST_REPEATED", widest)
     expected = predict(moments)
 
-    def backwards(function: Callable[..., object], items: list[slice], *shared: object) -> list[object]:
+    def backwards(function: Callable[..., object], items: list[object], *shared: object) -> list[object]:
         calls.append(len(items))
         return [function(item, *shared) for item in items[::-1]][::-1]
 
@@ -379,7 +385,23 @@ def test_sparse_prediction__is_the_same_in_blocks_read_fold_by_fold(
     monkeypatch.setattr(measure.held_out, "IN_MEMORY", 0)
     found = sparse_prediction(moments, alphas=4, smallest=1e-2, run=backwards)
     xr.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
-    assert set(calls) == {3, 5}
+    assert set(calls) == {targets * of for targets in (3, 5) for of in fits}
+
+
+def test_sparse_prediction__is_the_same_in_processes_that_read_the_moments(
+    pair: Moments, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    moments = pair(*data)
+    moments.to_zarr(tmp_path / "moments.zarr", consolidated=False)
+    with engine.of("local", 2), xr.open_zarr(tmp_path / "moments.zarr", chunks=None, consolidated=False) as read:
+        for widest in (1024, 4):
+            monkeypatch.setattr(measure, "WIDEST_REPEATED", widest)
+            expected = predict(moments)
+            with monkeypatch.context() as patch:
+                patch.setattr(measure, "TARGETS", 2)
+                patch.setattr(measure.held_out, "IN_MEMORY", 0)
+                found = sparse_prediction(read, alphas=4, smallest=1e-2, run=engine.map)
+            xr.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_sparse_prediction__of_wide_layers_repeats_no_fit_and_says_so(

@@ -6,8 +6,10 @@ C are the comoments and n the samples of the held-out fold, δ its means minus t
 Units of B are predicted from units of A; exchange the pairs for the other direction.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,9 @@ from convergent.folds import Array, Moments, Pair
 # correlations within the predictors and with the targets → coefficients [..., target, predictor], standardised
 Fit = Callable[[Array, Array], Array]
 Split = tuple[Pair, Pair]  # the training folds together, and the held-out fold
-# the training folds, and held-out folds → squared error of each of these, [part, ..., target]
-Score = Callable[[Pair, Sequence[Pair]], Array]
+Out = tuple[int, ...]  # the folds that a fit has not seen, in order
+Errors = tuple[Array, Array]  # of these folds: squared errors [fold, ..., target] and total squares [fold, target]
+Score = Callable[[Pair, Sequence[Pair]], Errors]  # from the training folds together, and the held-out folds
 Map = Callable[..., list[Any]]  # as `engine.map`: function, items, what all calls share → results
 
 EVERY = slice(None)
@@ -73,47 +76,65 @@ def correlations(pair: Pair) -> tuple[Array, Array]:
 
 
 def score(fit: Fit) -> Score:
-    """Squared errors of a fit to all targets at once."""
+    """Errors of a fit to all targets at once."""
 
-    def scored(training: Pair, parts: Sequence[Pair]) -> Array:
+    def scored(training: Pair, parts: Sequence[Pair]) -> Errors:
         coefficients = fit(*correlations(training))
-        return np.stack([squared_error(coefficients, training, part) for part in parts])
+        return np.stack([squared_error(coefficients, training, part) for part in parts]), squares(training, parts)
 
     return scored
 
 
-def scores(split: Sequence[Split], score: Score) -> tuple[Array, Array]:
-    """Squared errors [fold, ..., target] and total squares [fold, target] of every held-out fold, each read once."""
-    found = [(score(training, [part])[0], _squares(training, part)) for training, part in split]
-    squared, total = zip(*found, strict=True)
-    return np.stack(squared), np.stack(total)
+def scores(split: Sequence[Split], score: Score) -> Errors:
+    """Errors of every held-out fold, each read once."""
+    return of_folds({out: score(*without(split, out)) for out in each(split)})
 
 
-def scores_left_out(split: Sequence[Split], score: Score) -> Iterator[tuple[Array, Array]]:
+def scores_left_out(split: Sequence[Split], score: Score) -> Iterator[Errors]:
     """`scores` for each fold that is left out altogether, from fits that have not seen it: what the jackknife repeats.
 
     Yields
     ------
-    squared errors [fold, ..., target] and total squares [fold, target] of the other folds, in their order; of two
-    folds NaN, since nothing is left to fit on
+    errors of the other folds, in their order; of two folds NaN, since nothing is left to fit on
     """
-    if len(split) < 3:
-        every, squares = scores(split, score)
-        yield from [(every[1:] * np.nan, squares[1:])] * len(split)
-        return
-    found = {}
-    for j in range(len(split) - 1):
-        without_j, part_j = split[j]
-        # Folds j and k share the fit on all folds but them.
-        for k in range(j + 1, len(split)):
-            part_k = split[k][1]
-            training = folds.rest_of(without_j, part_k)
-            of_j, of_k = score(training, [part_j, part_k])
-            found[k, j] = of_j, _squares(training, part_j)
-            found[j, k] = of_k, _squares(training, part_k)
-    for out in range(len(split)):
-        squared, total = zip(*(found[out, held] for held in range(len(split)) if held != out), strict=True)
-        yield np.stack(squared), np.stack(total)
+    return left_out({out: score(*without(split, out)) for out in every_two(split) or each(split)}, len(split))
+
+
+def each(split: Sequence[Split]) -> list[Out]:
+    """Every fold."""
+    return [(k,) for k in range(len(split))]
+
+
+def every_two(split: Sequence[Split]) -> list[Out]:
+    """Every two folds; of two folds none, since nothing is left to fit on."""
+    return list(combinations(range(len(split)), 2)) if len(split) > 2 else []
+
+
+def without(split: Sequence[Split], out: Out) -> tuple[Pair, list[Pair]]:
+    """All folds but some together, and each of these."""
+    first, *others = out
+    training, part = split[first]
+    parts = [split[k][1] for k in others]
+    return reduce(folds.rest_of, parts, training), [part, *parts]
+
+
+def of_folds(errors: Mapping[Out, Errors]) -> Errors:
+    """Errors of every held-out fold, from those of all fits."""
+    squared, total = zip(*(found for out, found in errors.items() if len(out) == 1), strict=True)
+    return np.concatenate(squared), np.concatenate(total)
+
+
+def left_out(errors: Mapping[Out, Errors], count: int) -> Iterator[Errors]:
+    """`of_folds` without each of `count` folds in turn; where no fit leaves out two, from fits that have seen it."""
+    for out in range(count):
+        found = []
+        for held in (k for k in range(count) if k != out):
+            # Two folds share the fit on all folds but them.
+            both = (min(held, out), max(held, out))
+            fit = both if both in errors else (held,)
+            found.append([of_fit[fit.index(held)] for of_fit in errors[fit]])
+        squared, total = (np.stack(values) for values in zip(*found, strict=True))
+        yield squared * (1 if count > 2 else np.nan), total
 
 
 def squared_error(coefficients: Array, training: Pair, part: Pair, targets: slice = EVERY) -> Array:
@@ -133,9 +154,9 @@ def squared_error(coefficients: Array, training: Pair, part: Pair, targets: slic
     return np.asarray(np.diag(part.b.comoment)[targets] - 2 * cross + square + part.a.n * shift**2)
 
 
-def _squares(training: Pair, part: Pair) -> Array:
-    """Σ (y − training mean)² over a held-out fold, [target]."""
-    return np.asarray(np.diag(part.b.comoment) + part.b.n * (part.b.mean_a - training.b.mean_a) ** 2)
+def squares(training: Pair, parts: Sequence[Pair]) -> Array:
+    """Σ (y − training mean)² over each held-out fold, [fold, target]."""
+    return np.stack([np.diag(one.b.comoment) + one.b.n * (one.b.mean_a - training.b.mean_a) ** 2 for one in parts])
 
 
 def _scale(moments: Moments) -> Array:

@@ -3,12 +3,13 @@
 Loss ½·MSE of standardised units: 0.5 predicts nothing, R² = 1 − 2·loss. The penalty λ of Li et al. 2016
 (arXiv 1511.07543, section 4) is α/C, C the number of predictors. Everything follows from the moments of the folds, at
 a cost that is the same whatever the number of images. The null is the permuted one, of what needs no path of the LASSO.
-Blocks of targets are calls of their own and give back errors, not paths: of wide layers, read fold by fold, what is
-held is a few copies of one fold's moments and `PATH_BYTES` a call.
+Each block of targets of each fit is a call of its own and gives back errors, not paths: a call holds a few copies of a
+fold's moments and `PATH_BYTES`. The blocks of wide layers share these copies, one fit after another.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from convergent.errors import InputError, at_least
 from convergent.folds import Array, Pair
 from convergent.measures import code_types, held_out
 from convergent.measures.forward_selection import select
-from convergent.measures.held_out import Map, Split
+from convergent.measures.held_out import Errors, Map, Out, Split
 from convergent.measures.lasso import duality_gap, solve
 from convergent.measures.least_squares import least_squares, pseudo_inverse
 from convergent.measures.summary import summary
@@ -29,6 +30,9 @@ PATH_BYTES = 128 * 2**20  # of the coefficients of a block, at most
 WIDEST_REPEATED = 1024  # units of a side up to which the jackknife repeats every fit
 REPEATED = "every fit repeated without each fold"
 NOT_REPEATED = "fits as they are, which saw the fold left out: may be too small"
+
+# correlations within the predictors and with the targets, the inverse of the former; training folds, held-out folds
+Fit = tuple[Array, Array, Array, Pair, list[Pair]]
 
 LI2016_LAMBDAS = (1e-5, 1e-4, 1e-3, 10**-2.6, 1e-2, 1e-1)
 MEANS = ("r2_least_error", "r2_one_standard_error", "r2_best_single", "r2_least_squares")
@@ -70,7 +74,8 @@ def sparse_prediction(
     moments : of the pair, from `moments.of` or `folds.joined`
     alphas, smallest : points of the logarithmic grid of penalties and its last point as a share of its first, max|r|;
         the penalties of Li et al. 2016 and 0 are added
-    run : calls a function with each block of targets and what all share, in turn or, ``engine.map``, side by side
+    run : calls a function with each fit and block of targets and what all share, in turn or, as ``engine.map``, beside
+        each other
     array : puts correlations where the LASSO of wide layers is solved, ``cupy.asarray`` on a device
 
     Returns
@@ -101,7 +106,8 @@ def sparse_prediction(
     direction = partial(_direction, grid=grid, repeated=repeated, run=run, array=array)
     ab, *table_ab = direction(whole, split, target="unit_b", predictor="unit_a")
     ba, *table_ba = direction(whole.exchanged, held_out.exchanged(split), target="unit_a", predictor="unit_b")
-    null = np.mean([_null(moments, replicate, whole, run) for replicate in range(moments.sizes["replicate"])], axis=0)
+    replicates = range(moments.sizes["replicate"])
+    null = np.mean([_null(moments, replicate, whole, repeated, run) for replicate in replicates], axis=0)
     value, error = (np.concatenate(sides) for sides in zip(table_ab, table_ba, strict=True))
     value = np.array([whole.live_a.sum(), whole.live_b.sum(), *value])
     no_error = [np.nan, np.nan]
@@ -171,13 +177,10 @@ def _direction(
     """Units of B from units of A: the result, the summary and its standard error."""
     live, units, size = whole.live_b, np.arange(len(whole.live_b)), len(grid)
 
-    def score(training: Pair, parts: Sequence[Pair], most: int) -> Array:
-        within, between = held_out.correlations(training)
-        blocks = _blocks(between, size + most)
-        shared = within, between, pseudo_inverse(within), grid, most, array, training, parts
-        return np.concatenate([np.empty((len(parts), size + most, 0)), *run(_errors, blocks, *shared)], axis=2)
-
-    both, spread = held_out.scores(split, partial(score, most=code_types.MOST))
+    outs = held_out.each(split) + (held_out.every_two(split) if repeated else [])
+    blocks = _blocks(whole.ab.comoment, size + code_types.MOST)
+    errors = _held_out(_errors, split, outs, blocks, repeated, run, grid, array)
+    both, spread = held_out.of_folds(errors)
     squared, squared_few = both[:, :size], both[:, size:]
     samples = np.array([part.a.n for _, part in split])[:, None, None]
     least, sparse = choose(squared / samples)
@@ -198,12 +201,11 @@ def _direction(
         errors = np.stack([squared[:, low, units], squared[:, few, units], single, squared[:, -1]])
         return _mean(1 - errors[:, :, alive].sum(axis=1) / spread[:, alive].sum(axis=0))
 
-    left_out = held_out.scores_left_out(split, partial(score, most=1)) if repeated else _left_out(both, spread)
     # A unit that lives in the left-out fold alone is dead in the others.
     error = folds.standard_error(
         means(some, total, np.delete(samples, k, axis=0), live & live_elsewhere)
         for k, ((some, total), live_elsewhere) in enumerate(
-            zip(left_out, (training.live_b for training, _ in split), strict=True)
+            zip(held_out.left_out(errors, len(split)), (training.live_b for training, _ in split), strict=True)
         )
     )
     without_error = [*_mean(values["n_nonzero"][sparse, units][None, live]), *code_types.shares(values["n_needed"])]
@@ -216,33 +218,55 @@ def _direction(
 
 
 def _blocks(between: Array, paths: int) -> list[slice]:
-    """Slices of the targets whose coefficients, `paths` of each, are `PATH_BYTES` at most."""
+    """Slices of the targets whose coefficients, `paths` of each, are `PATH_BYTES` at most; one where there are none."""
     predictors, targets = between.shape
     step = max(1, min(TARGETS, PATH_BYTES // (8 * paths * max(predictors, 1))))
-    return [slice(first, min(first + step, targets)) for first in range(0, targets, step)]
+    return [slice(first, min(first + step, targets)) for first in range(0, max(targets, 1), step)]
 
 
-def _errors(
-    block: slice,
-    within: Array,
-    between: Array,
-    inverse: Array,
-    grid: Array,
-    most: int,
-    array: Callable[[Array], Any],
-    training: Pair,
-    parts: Sequence[Pair],
-) -> Array:
-    """Squared errors of the path of a block of targets and of its best 1, 2, … predictors: [part, path, target]."""
+def _held_out(
+    errors: Callable[..., Errors],
+    split: Sequence[Split],
+    outs: Sequence[Out],
+    blocks: Sequence[slice],
+    together: bool,
+    run: Map,
+    *shared: Any,
+) -> dict[Out, Errors]:
+    """Errors of every fit, from calls with each block of targets: of all fits at once, or of one fit after another."""
+    if together:
+        found = run(partial(_of_block, errors), list(product(outs, blocks)), split, *shared)
+    else:
+        found = [part for out in outs for part in run(errors, blocks, _fit(split, out), *shared)]
+    joined = {}
+    for i, out in enumerate(outs):
+        squared, total = zip(*found[i * len(blocks) : (i + 1) * len(blocks)], strict=True)
+        joined[out] = np.concatenate(squared, axis=-1), np.concatenate(total, axis=-1)
+    return joined
+
+
+def _of_block(errors: Callable[..., Errors], item: tuple[Out, slice], split: Sequence[Split], *shared: Any) -> Errors:
+    out, block = item
+    return errors(block, _fit(split, out), *shared)
+
+
+def _fit(split: Sequence[Split], out: Out) -> Fit:
+    training, parts = held_out.without(split, out)
+    within, between = held_out.correlations(training)
+    return within, between, pseudo_inverse(within), training, parts
+
+
+def _errors(block: slice, fit: Fit, grid: Array, array: Callable[[Array], Any]) -> Errors:
+    """Of the path of a block of targets and of its best 1, 2, … predictors, for the jackknife its best: by path."""
+    within, between, inverse, training, parts = fit
     coefficients = solve(within, between[:, block], grid, inverse, array)
-    coefficients = np.concatenate([coefficients, select(within, between[:, block], most)])
-    return np.stack([held_out.squared_error(coefficients, training, part, block) for part in parts])
+    few = select(within, between[:, block], code_types.MOST if len(parts) == 1 else 1)
+    return _of_parts(np.concatenate([coefficients, few]), block, training, parts)
 
 
-def _left_out(squared: Array, total: Array) -> Iterator[tuple[Array, Array]]:
-    """Without each fold in turn, the errors of the others as they are."""
-    for k in range(len(squared)):
-        yield np.delete(squared, k, axis=0) * (np.nan if len(squared) < 3 else 1), np.delete(total, k, axis=0)
+def _of_parts(coefficients: Array, block: slice, training: Pair, parts: Sequence[Pair]) -> Errors:
+    squared = [held_out.squared_error(coefficients, training, part, block) for part in parts]
+    return np.stack(squared), held_out.squares(training, parts)[:, block]
 
 
 def _on_whole_probe(
@@ -252,8 +276,7 @@ def _on_whole_probe(
     within, between = held_out.correlations(whole)
     shared = within, between, pseudo_inverse(within), grid, chosen, array
     found = run(_path_of_block, _blocks(between, len(grid)), *shared)
-    none = np.empty((3, len(grid), 0)), np.empty((0, len(within)))
-    paths, coefficients = zip(none, *found, strict=True)
+    paths, coefficients = zip(*found, strict=True)
     values = dict(zip(("loss", "n_nonzero", "gap"), np.concatenate(paths, axis=2), strict=True))
     values = {name: np.where(whole.live_b, value, np.nan) for name, value in values.items()}
     return values | {"coefficient": np.concatenate(coefficients)}
@@ -280,36 +303,29 @@ def _path_of_block(
     return np.stack(values), coefficients[chosen[block], np.arange(between.shape[1])]
 
 
-def _null(moments: xr.Dataset, replicate: int, whole: Pair, run: Map) -> Array:
+def _null(moments: xr.Dataset, replicate: int, whole: Pair, together: bool, run: Map) -> Array:
     """The summary of both directions where A and B see other images."""
     split = held_out.splits(moments, replicate)
-    return np.concatenate(
-        [_null_direction(split, whole.live_b, run), _null_direction(held_out.exchanged(split), whole.live_a, run)]
-    )
+    sides = (split, whole), (held_out.exchanged(split), whole.exchanged)
+    return np.concatenate([_null_direction(*side, together, run) for side in sides])
 
 
-def _null_direction(split: Sequence[Split], live: np.ndarray, run: Map) -> Array:
+def _null_direction(split: Sequence[Split], whole: Pair, together: bool, run: Map) -> Array:
     """NaN where it needs a path of the LASSO, which takes as long again."""
-
-    def score(training: Pair, parts: Sequence[Pair]) -> Array:
-        within, between = held_out.correlations(training)
-        shared = within, between, pseudo_inverse(within), training, parts
-        blocks = run(_null_errors, _blocks(between, 2), *shared)
-        return np.concatenate([np.empty((len(parts), 2, 0)), *blocks], axis=2)
-
-    squared, spread = held_out.scores(split, score)
-    r2 = 1 - squared.sum(axis=0)[:, live] / spread[:, live].sum(axis=0)
+    blocks = _blocks(whole.ab.comoment, 2)
+    errors = _held_out(_null_errors, split, held_out.each(split), blocks, together, run)
+    squared, spread = held_out.of_folds(errors)
+    r2 = 1 - squared.sum(axis=0)[:, whole.live_b] / spread[:, whole.live_b].sum(axis=0)
     found = dict(zip(("r2_best_single", "r2_least_squares"), _mean(r2), strict=True))
     return np.array([found.get(name, np.nan) for name in PER_DIRECTION])
 
 
-def _null_errors(
-    block: slice, within: Array, between: Array, inverse: Array, training: Pair, parts: Sequence[Pair]
-) -> Array:
-    """Squared errors of the best single predictor and of least squares: [part, 2, target]."""
+def _null_errors(block: slice, fit: Fit) -> Errors:
+    """Of the best single predictor and of least squares."""
+    within, between, inverse, training, parts = fit
     single = select(within, between[:, block], 1)
-    coefficients = np.concatenate([single, least_squares(within, between[:, block], inverse)[None]])
-    return np.stack([held_out.squared_error(coefficients, training, part, block) for part in parts])
+    every = least_squares(within, between[:, block], inverse)[None]
+    return _of_parts(np.concatenate([single, every]), block, training, parts)
 
 
 def _mean(values: Array) -> Array:
