@@ -138,6 +138,14 @@ def all_stores():
     ]
 
 
+def all_trainings():
+    return [f"<training>/{network}-s{seed}" for network in EXPERIMENT.networks for seed in sorted(EXPERIMENT.seeds)]
+
+
+def all_probes():
+    return [f"<results>/probe/{data}.zarr" for data in dict.fromkeys(recipe.data for recipe in RECIPES.values())]
+
+
 def pairs_of(comparison, networks):
     """The pairs of a comparison that are of one network, or of two different ones."""
     pairs = experiments.pairs(EXPERIMENT, comparisons()[comparison])
@@ -151,17 +159,21 @@ def shown_by(wildcards):
 
 
 def figure_stores(wildcards):
-    pairs = pairs_of(wildcards.comparison, wildcards.networks)
-    if wildcards.figure in jobs.FIGURES_OF_ONE_PAIR:
-        measures, pairs = jobs.FIGURES_OF_ONE_PAIR[wildcards.figure], pairs[:1]
+    if wildcards.figure == jobs.OF_EXPERIMENT:
+        measures, pairs = jobs.averaged(EXPERIMENT)
     else:
-        measures = jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure]
+        pairs = pairs_of(wildcards.comparison, wildcards.networks)
+        measures = jobs.FIGURES_OF_ALL_PAIRS.get(wildcards.figure)
+        if measures is None:
+            measures, pairs = jobs.FIGURES_OF_ONE_PAIR[wildcards.figure], pairs[:1]
     return [store for measure in measures for store in stores(measure, pairs)]
 
 
 def figure_untrained(wildcards):
+    if wildcards.figure not in jobs.FIGURES_OF_ALL_PAIRS:
+        return []
     untrained = comparisons()[wildcards.comparison].untrained
-    if untrained is None or wildcards.figure in jobs.FIGURES_OF_ONE_PAIR:
+    if untrained is None:
         return []
     measures = [m for m in jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure] if m not in experiments.OF_ANSWERS]
     return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.networks))]
@@ -169,12 +181,15 @@ def figure_untrained(wildcards):
 
 def figure_inspected(wildcards):
     """The files of `inspect` of the networks of a figure, for its memory."""
-    return [f"<networks>/{network}.json" for network in wildcards.networks.split("--")]
+    of_all = wildcards.figure == jobs.OF_EXPERIMENT
+    networks = EXPERIMENT.networks if of_all else wildcards.networks.split("--")
+    return [f"<networks>/{network}.json" for network in networks]
 
 
 def figures():
-    """Every figure whose measures are computed, of every comparison and network, or pair of different ones."""
-    return [
+    """Every figure whose measures are computed, of every comparison and network, or pair of different ones, or of all."""
+    of_all = [f"<results>/figures/{jobs.ALL}/{jobs.ALL}/{jobs.OF_EXPERIMENT}.png"]
+    return (of_all if jobs.averaged(EXPERIMENT)[1] else []) + [
         f"<results>/figures/{comparison.name}/{networks}/{figure}.png"
         for comparison in EXPERIMENT.comparisons
         for networks in jobs.networks(EXPERIMENT, comparison)
@@ -192,6 +207,7 @@ def comparison_list():
                 "pairs": pairs[name],
                 "untrained": pairs.get(comparison.untrained),
                 "measures": experiments.measures_of(EXPERIMENT, comparison),
+                "figures": jobs.figures(EXPERIMENT, comparison),
             }
             for name, comparison in comparisons().items()
         ]

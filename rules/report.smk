@@ -1,7 +1,9 @@
 rule summary:
     """Gather every result in one tidy table, and say it in words."""
     input:
-        all_stores(),
+        stores=all_stores(),
+        trainings=all_trainings(),
+        probes=all_probes(),
     output:
         table=report(
             "<results>/tables/summary.csv",
@@ -22,10 +24,12 @@ rule summary:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         comparisons=comparison_list(),
-        folder=lambda wildcards, input: Path(input[0]).parents[1],
+        name=f"--name {EXPERIMENT.name}" if EXPERIMENT.name else "",
+        folder=lambda wildcards, input: Path(input.stores[0]).parents[1],
         code=code_digest("steps.summary"),
     shell:
-        "python -m convergent summary --comparisons {params.comparisons:q}"
+        "python -m convergent summary --comparisons {params.comparisons:q} {params.name}"
+        " --trainings {input.trainings} --probes {input.probes}"
         " --folder {params.folder} --table {output.table} --reading {output.reading} > {log} 2>&1"
 
 

@@ -309,6 +309,35 @@ def test_seconds__of_subspace_match_sampled_count_passes(monkeypatch: pytest.Mon
     assert apart == pytest.approx(together + 4 * 2 * 500 * 4 * 8 / times.READ)
 
 
+ACROSS = {"name": "across", "stage": "final", "pairs": "networks"}
+WITHIN = {"name": "within", "stage": "final"}
+
+
+@pytest.mark.parametrize(
+    ("measures", "comparisons", "alike", "pairs"),
+    [
+        (["ensemble", "layer_pairs", "matching"], [ACROSS, WITHIN], "layer_pairs", 2 + 2),
+        (["ensemble", "matching"], [ACROSS, WITHIN], "matching", 2),
+        (["ensemble", "matching"], [WITHIN, WITHIN | {"name": "again"}], "matching", 2),
+        (["ensemble", "matching"], [ACROSS], "matching", 0),
+        (["ensemble"], [WITHIN], "layer_pairs", 0),
+        (["matching"], [WITHIN], "matching", 0),
+    ],
+)
+def test_averaged__are_the_pairs_with_gain_and_dissimilarity(
+    measures: list[str], comparisons: list[dict[str, str]], alike: str, pairs: int
+) -> None:
+    """By hand: two networks of two seeds; one figure of all pairs, and none without."""
+    of = experiment(
+        networks=["a", "b"], seeds=[0, 1], measures=measures, comparisons=comparisons, patches={"images": 0}
+    )
+    needed, found = jobs.averaged(of)
+    assert (needed, len(found), len(set(found))) == (["ensemble", alike], pairs, pairs)
+    drawn = jobs.count(of, {"a": recipe(), "b": recipe()}).get("figure", {})
+    others = sum(len(jobs.figures(of, one)) * len(jobs.networks(of, one)) for one in of.comparisons)
+    assert sum(drawn.values()) == others + (pairs > 0)
+
+
 def test_rows__tell_cpu_time_that_does_not_grow_with_threads() -> None:
     of, network = experiment(), replace(of_layers(Layer(16, 64)), operations=10**9)
     one, many = (

@@ -71,7 +71,7 @@ IMPORTED = {
     "unit_removal": ALTERED | {"measures.unit_removal"},
     "predictions": TRAINED | {"surgery"},
     "ensemble": {"store", "folds", "measures.summary", "measures.ensemble", "steps._sides"},
-    "summary": {"folds", "reading", "snapshots", "tables", "store"},
+    "summary": {"folds", "gain", "measures.summary", "reading", "setting", "snapshots", "tables", "store"},
     "figure": {"store"},
 }
 

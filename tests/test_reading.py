@@ -4,25 +4,25 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from convergent import reading, tables
+from convergent import gain, reading, tables
 from convergent.measures.summary import summary
 from convergent.store import Store
 
 PAIRS = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(3), 2)]
 SPREAD = np.array([-0.1, 0.0, 0.1])  # of the three pairs about their mean, and its error over seeds:
 ERROR = np.sqrt(2 / 3 * 0.02)
+NETWORKS = ("net", "net_s", "other")
 T = 4.302653  # the 97.5 % quantile of Student's t with two degrees of freedom
 
 # {measure: {layer: {statistic: value of each pair}}}
 Measured = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 
 
-def table_of(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -> pd.DataFrame:
-    """The table of some values, every one beside the same nulls."""
+def results_of(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -> list[tables.Result]:
+    """Results of some values, every one beside the same nulls."""
 
     def store(measure: str, i: int) -> Store:
         return Store(
@@ -37,21 +37,31 @@ def table_of(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -
             {},
         )
 
-    return tables.summarise(
+    return [
         tables.Result("same", pair, measure, store(measure, i), None)
         for measure in measured
         for i, pair in enumerate(pairs)
-    )
+    ]
 
 
 def comparison(name: str, pairs: Sequence[str] = PAIRS, untrained: Sequence[str] | None = None) -> dict[str, object]:
     """A comparison as the rules give it: its pairs are lists of two snapshots."""
     split = [pair.split("--") for pair in pairs]
-    return {"name": name, "pairs": split, "untrained": untrained and [pair.split("--") for pair in untrained]}
+    null = untrained and [pair.split("--") for pair in untrained]
+    return {"name": name, "pairs": split, "untrained": null, "figures": []}
+
+
+def of_results(
+    results: Sequence[tables.Result], comparisons: Sequence[Mapping[str, object]], opening: Sequence[str] = ()
+) -> str:
+    table = tables.summarise(results)
+    return reading.write(
+        table, results, comparisons, opening, gain.correlations(table, dict.fromkeys(NETWORKS, "digits"))
+    )
 
 
 def written(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float) -> str:
-    return reading.write(table_of(measured, pairs, **nulls), [comparison("same", pairs)])
+    return of_results(results_of(measured, pairs, **nulls), [comparison("same", pairs)])
 
 
 def matched(**layers: Sequence[float]) -> Measured:
@@ -59,8 +69,10 @@ def matched(**layers: Sequence[float]) -> Measured:
 
 
 def test_write__is_a_page_with_a_paragraph_for_each_comparison() -> None:
-    text = reading.write(table_of(matched(conv1=0.6 + SPREAD)), [comparison("same"), comparison("other", PAIRS[:1])])
-    heading, first, sentence, second, footnote = text.split("\n\n")
+    compared = [comparison("same"), comparison("other", PAIRS[:1])]
+    text = of_results(results_of(matched(conv1=0.6 + SPREAD)), compared, ["**Networks and probe**.", "- Compared."])
+    heading, *opening, first, sentence, second, footnote = text.split("\n\n")
+    assert opening == ["**Networks and probe**.", "- Compared."]
     title, line = heading.split("\n")
     assert title.endswith("?")
     assert line == "=" * len(title)
@@ -89,7 +101,7 @@ def test_write__has_a_paragraph_for_each_network() -> None:
 def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
     untrained = [pair.replace("final", "init") for pair in PAIRS]
     comparisons = [comparison("same", untrained=untrained), comparison("start", untrained)]
-    text = reading.write(table_of(matched(conv1=0.6 + SPREAD)), comparisons)
+    text = of_results(results_of(matched(conv1=0.6 + SPREAD)), comparisons)
     assert "**same**" in text
     assert "**start**" not in text
 
@@ -224,23 +236,106 @@ def test_write__tells_what_similarity_is_worth() -> None:
     assert "gains 1.2% of the images over the mean accuracy of both; their errors correlate by 0.40." in text
 
 
+def test_write__tells_which_figure_shows_it_where_it_is_drawn() -> None:
+    results = results_of({**matched(fc1=0.6 + SPREAD), "rsa": {"fc1": {"spearman_correlation": SPREAD}}})
+    text = of_results(results, [comparison("same") | {"figures": ["matching_by_depth", "matching_curves"]}])
+    assert text.count("(Figure") == 1
+    assert "by a mean r of 0.60 (``fc1``). (Figure *matching_by_depth*.)" in text
+
+
+def of_subspaces(**statistics: Sequence[float]) -> list[tables.Result]:
+    """Results whose minimal matches are at ε = 0.4."""
+    results = results_of({"subspace_match": {"fc1": statistics}}, untrained=0.25)
+    for result in results:
+        result.store.layers["fc1"]["minimal_size"] = ("start", [2], {"epsilon": 0.4})
+    return results
+
+
+@pytest.mark.parametrize(
+    ("reported", "told"), [(("0.15", "0.3", "0.5"), "0.3"), (("0.1", "0.25", "0.5"), "0.25"), (("1",), "1")]
+)
+def test_write__tells_the_maximum_match_at_the_reported_distance_next_to_a_third(
+    reported: Sequence[str], told: str
+) -> None:
+    values = {f"similarity_at_{epsilon}": float(epsilon) / 2 + SPREAD for epsilon in reported}
+    text = of_results(of_subspaces(**values), [comparison("same")])
+    excess = float(told) / 2 - 0.25
+    assert f"- At ε = {told} the maximum match holds {float(told) / 2:.0%} (``fc1``) of the units. Against" in text
+    assert f"({excess:+.2f} ± {ERROR:.2f})" in text
+    assert text.count("maximum match") == 1
+
+
+def test_write__tells_the_size_of_minimal_matches() -> None:
+    sizes = {"median_minimal_size": 3.5 + SPREAD, "share_minimal_pairs": 0.2 + SPREAD}
+    text = of_results(of_subspaces(**sizes), [comparison("same")])
+    assert (
+        "- The median size of minimal matches at ε = 0.4 is 3.5 (``fc1``), in units of both networks together; the "
+        "share that is one unit of each is 20% (``fc1``). Against the same seeds untrained, the first is larger in "
+        f"``fc1`` (+3.25 ± {ERROR:.2f})."
+    ) in text
+
+
+def test_write__says_where_no_minimal_match_was_searched() -> None:
+    nothing = {"median_minimal_size": [np.nan] * 3, "share_minimal_pairs": [np.nan] * 3}
+    text = of_results(of_subspaces(**nothing), [comparison("same")])
+    assert "minimal matches at ε = 0.4 is not defined in any layer, in units" in text
+
+
+@pytest.mark.parametrize("bypassed", [(), ("block1",), ("block1", "block2")])
+def test_write__says_where_the_receiver_sees_past_the_stitched_layer(bypassed: Sequence[str]) -> None:
+    accuracies = {f"accuracy_{name}": [0.8] * 3 for name in ("one_to_one", "lasso_few", "least_squares", "intact")}
+    results = results_of({"stitching": dict.fromkeys(("block1", "stem", "block2"), accuracies)})
+    for result in results:
+        for layer, dataset in result.store.layers.items():
+            dataset.attrs["bypassed"] = int(layer in bypassed)
+    text = of_results(results, [comparison("same")])
+    named = ", ".join(f"``{layer}``" for layer in bypassed)
+    past = f" A skip connection bypasses {named}: there the receiver sees the images past the layer as well."
+    assert f"by itself 80%.{past if bypassed else ''}\n" in text
+    assert text.count("bypass") == bool(bypassed)
+
+
+def of_ensembles(pairs: Sequence[str], dissimilarity: Sequence[float], gained: Sequence[float]) -> list[tables.Result]:
+    values = {"gain": gained, "error_correlation": [0.5] * len(pairs)}
+    alike = results_of(matched(conv1=dissimilarity, fc1=1 - np.array(dissimilarity)), pairs)
+    return results_of({"ensemble": {tables.WHOLE: values}}, pairs) + [
+        tables.Result("same", result.pair, "ensemble", gain.of_pair(result.store), None) for result in alike
+    ]
+
+
 @pytest.mark.parametrize(
     ("noise", "verdict"), [(0.001, "beyond 0"), (0.4, "not told apart from 0")], ids=["predicts", "does not"]
 )
 def test_write__tells_whether_dissimilarity_predicts_the_gain(noise: float, verdict: str) -> None:
     """Of the last layer alone, over the pairs of four seeds."""
     pairs = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(4), 2)]
-    alike = np.linspace(0.2, 0.7, 6)
-    gain = 1 - alike + noise * np.random.default_rng(1).standard_normal(6)
-    of_matching = {"conv1": {"mean_r_one_to_one": alike[::-1]}, "fc1": {"mean_r_one_to_one": alike}}
-    measured = {"matching": of_matching, "ensemble": {tables.WHOLE: {"gain": gain, "error_correlation": alike}}}
-    r, error = tables.correlation_over_seeds(pairs, 1 - alike, gain)
-    told = f"this gain and 1 − the mean r one to one in ``fc1`` correlate by {r:.2f} ± {error:.2f}, {verdict}."
-    assert told in written(measured, pairs)
+    dissimilarity = np.linspace(0.8, 0.3, 6)
+    gained = dissimilarity + noise * np.random.default_rng(1).standard_normal(6)
+    r, error, _ = tables.correlation_over_seeds(pairs, dissimilarity, gained)
+    text = of_results(of_ensembles(pairs, dissimilarity, gained), [comparison("same", pairs)])
+    told = f"this gain and 1 − the mean r one to one in ``fc1`` correlate by {r:.2f} ± {error:.2f}, {verdict}. (Figure"
+    assert text.count("correlate by") == 2  # errors do, too
+    assert told in text
+
+
+def test_write__pools_the_gains_of_several_networks() -> None:
+    """By Student's t over six trainings."""
+    both = [*PAIRS, *(pair.replace("net", "other") for pair in PAIRS)]
+    dissimilarity = np.array([0.1, 0.2, 0.3, 0.5, 0.6, 0.8])
+    gained = np.array([0.1, 0.2, 0.2, 0.6, 0.5, 0.9])
+    r, error, trainings = tables.correlation_over_seeds(both, dissimilarity, gained)
+    assert trainings == 6
+    assert r > stats.t(5).ppf(0.975) * error
+    text = of_results(of_ensembles(both, dissimilarity, gained), [comparison("same", both)])
+    assert text.count("Over the pairs, this gain") == 2
+    assert (
+        "\n\n**same**. Over all 6 pairs, gain and 1 − the mean r one to one in ``fc1`` correlate by "
+        f"{r:.2f} ± {error:.2f}, beyond 0. (Figure *ensemble* of *all*.)\n\n±"
+    ) in text
 
 
 def test_write__needs_four_seeds_to_judge_the_gain() -> None:
-    values = {"gain": 0.1 + SPREAD, "error_correlation": SPREAD}
-    text = written({**matched(fc1=0.6 - SPREAD), "ensemble": {tables.WHOLE: values}})
+    text = of_results(of_ensembles(PAIRS, 0.4 + SPREAD, 0.1 + SPREAD), [comparison("same")])
     assert "correlate by 1.00, untested, for want of four seeds." in text
-    assert "Over the pairs" not in written({"ensemble": {tables.WHOLE: values}})
+    without = {"gain": 0.1 + SPREAD, "error_correlation": SPREAD}
+    assert "Over the pairs" not in written({"ensemble": {tables.WHOLE: without}})

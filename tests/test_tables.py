@@ -219,8 +219,8 @@ def test_means__are_by_layer(table: pd.DataFrame) -> None:
 def test_correlation_over_seeds__leaves_out_a_seed_with_all_its_pairs(generator: np.random.Generator) -> None:
     pairs = [f"net-s{a}-final--net-s{b}-final" for a, b in itertools.combinations(range(4), 2)]
     x, y = generator.standard_normal((2, 6))
-    found, error = tables.correlation_over_seeds(pairs, x, y)
-    assert found == pytest.approx(stats.pearsonr(x, y)[0])
+    found, error, seeds = tables.correlation_over_seeds(pairs, x, y)
+    assert (found, seeds) == (pytest.approx(stats.pearsonr(x, y)[0]), 4)
     kept = [[f"-s{seed}-" not in pair for pair in pairs] for seed in range(4)]
     left_out = [stats.pearsonr(x[rest], y[rest])[0] for rest in kept]
     assert error == pytest.approx(np.sqrt(3 / 4 * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)))
@@ -229,11 +229,11 @@ def test_correlation_over_seeds__leaves_out_a_seed_with_all_its_pairs(generator:
 @pytest.mark.parametrize("y", [[1.0, 2.0, np.nan], [2.0, 2.0, 2.0]])
 def test_correlation_over_seeds__is_undefined_where_a_side_is(y: list[float]) -> None:
     pairs = [f"net-s{a}-final--net-s{b}-final" for a, b in itertools.combinations(range(3), 2)]
-    assert np.isnan(tables.correlation_over_seeds(pairs, np.arange(3.0), np.array(y))).all()
+    assert np.isnan(tables.correlation_over_seeds(pairs, np.arange(3.0), np.array(y))[:2]).all()
 
 
 def test_correlation_over_seeds__of_three_seeds_has_no_error() -> None:
     pairs = [f"net-s{a}-final--net-s{b}-final" for a, b in itertools.combinations(range(3), 2)]
-    found, error = tables.correlation_over_seeds(pairs, np.arange(3.0), np.array([3.0, 5.0, 7.0]))
+    found, error, _ = tables.correlation_over_seeds(pairs, np.arange(3.0), np.array([3.0, 5.0, 7.0]))
     assert found == pytest.approx(1)
     assert np.isnan(error)

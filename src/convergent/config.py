@@ -47,6 +47,8 @@ Measure = Literal[
 ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs", "ensemble")
 OF_ONE_STAGE = ("statistics", "stitching", "unit_removal")
 OF_ANSWERS = ("stitching", "unit_removal", "ensemble")
+# Measures that tell how alike the last layers of two networks are; the first, where it is computed, of any two.
+ALIKE: tuple[Measure, ...] = ("layer_pairs", "matching")
 # Folders of results/, which no experiment may be named.
 FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs", "maps", "measures", "moments"} | {
     "networks",

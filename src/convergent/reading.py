@@ -4,7 +4,6 @@ A difference counts where it lies beyond the 95 % interval of Student's t over s
 comparison that only serves as the null of another is not read by itself.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,12 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from convergent import tables
+from convergent.gain import Correlation
 from convergent.snapshots import network_of
+from convergent.store import Store
 
 TITLE = "Do independently trained networks learn the same representations?"
+AT = "_at_"  # before the distance ε in the name of a statistic
 UNTESTED = "untested, for want of a standard error over at least three seeds, in"
 UNTOLD = ", untested, for want of four seeds"
 NO_SPREAD = "the same in every pair, so untested, in"
@@ -46,15 +48,17 @@ class Sentence:
     Attributes
     ----------
     measure : whose statistics these are
-    text : with ``{}`` for the range over layers of each statistic
+    text : with ``{}`` for the range over layers of each statistic, and names of what `_of_store` tells
     statistics : by name, with the format of its numbers; the first is compared with the nulls
     nulls : kinds of null that it is compared with
+    figure : that shows it
     """
 
     measure: str
     text: str
     statistics: Mapping[str, str]
     nulls: tuple[str, ...] = ()
+    figure: str = ""
 
 
 SENTENCES = (
@@ -62,18 +66,21 @@ SENTENCES = (
         "statistics",
         "The mean activation of a unit is {}; {} of the samples are zero, {} of the units are dead.",
         {"mean_activation": ".2g", "share_zeros": ".0%", "n_dead": ".1f"},
+        figure="activation_spectra",
     ),
     Sentence(
         "correlation",
         "Any two units of the two networks correlate by a mean \\|r\\| of {}.",
         {"mean_absolute_r": ".2f"},
         ("permuted",),
+        "correlation_matrices",
     ),
     Sentence(
         "matching",
         "Matched one to one, units correlate by a mean r of {}.",
         {"mean_r_one_to_one": ".2f"},
         ("untrained", "rotated"),
+        "matching_by_depth",
     ),
     Sentence(
         "mutual_information",
@@ -81,6 +88,7 @@ SENTENCES = (
         "rank correlation of information and \\|r\\|, over all pairs of units, is {}.",
         {"share_same_semi_a": ".0%", "rank_correlation_absolute": ".2f"},
         ("untrained", "permuted"),
+        "mutual_information",
     ),
     Sentence(
         "sparse_prediction",
@@ -91,6 +99,7 @@ SENTENCES = (
             "mean_nonzero_one_standard_error_ab": ".0f",
             "r2_one_standard_error_ab": ".0%",
         },
+        figure="sparse_prediction",
     ),
     Sentence(
         "sparse_prediction",
@@ -103,12 +112,14 @@ SENTENCES = (
             "share_unpredictable_ab": ".0%",
         },
         ("untrained",),
+        "code_types",
     ),
     Sentence(
         "clustering",
         "Of the spectral clusters, {} hold units of both networks.",
         {"share_clusters_with_both": ".0%"},
         ("permuted_labels",),
+        "clusters",
     ),
     Sentence(
         "clustering",
@@ -116,6 +127,7 @@ SENTENCES = (
         "images, the best single one {}.",
         {"mean_r2_clusters": ".0%", "mean_best_r2_clusters": ".0%"},
         ("untrained", "permuted"),
+        "cluster_subspaces",
     ),
     Sentence(
         "subspace_match",
@@ -123,24 +135,43 @@ SENTENCES = (
         "ε = {}.",
         {"area": ".2f", "epsilon_full": ".2f"},
         ("untrained", "permuted"),
+        "subspace_match",
+    ),
+    Sentence(
+        "subspace_match",
+        "At ε = {epsilon} the maximum match holds {} of the units.",
+        {"similarity_at_0.3": ".0%"},
+        ("untrained", "permuted"),
+        "subspace_match_by_depth",
+    ),
+    Sentence(
+        "subspace_match",
+        "The median size of minimal matches at ε = {minimal_epsilon} is {}, in units of both networks together; the "
+        "share that is one unit of each is {}.",
+        {"median_minimal_size": ".1f", "share_minimal_pairs": ".0%"},
+        ("untrained",),
+        "subspace_match",
     ),
     Sentence(
         "subspace_match_sampled",
-        "From samples drawn at random, the maximum match at ε = 0.5 holds {} of the units.",
+        "From samples drawn at random, the maximum match at ε = {epsilon} holds {} of the units.",
         {"similarity_at_0.5": ".0%"},
         ("untrained", "chance"),
+        "subspace_match_sampled",
     ),
     Sentence(
         "similarity",
         "The debiased CKA of the spatial means is {}, the plain one {}.",
         {"cka_pooled_debiased": ".2f", "cka_pooled": ".2f"},
         ("untrained",),
+        "similarity",
     ),
     Sentence(
         "cross_layer",
         "By debiased CKA {} of the layers of A are most similar to the same layer of B.",
         {"share_same_layer_a": ".0%"},
         ("untrained",),
+        "cross_layer",
     ),
     Sentence(
         "layer_pairs",
@@ -154,25 +185,29 @@ SENTENCES = (
             "depth_correlation_a": ".2f",
         },
         ("untrained", "permuted"),
+        "layer_pairs",
     ),
     Sentence(
         "rsa",
         "The dissimilarities of the images have a rank correlation of {} between the networks.",
         {"spearman_correlation": ".2f"},
         ("untrained",),
+        "rsa",
     ),
     Sentence(
         "stitching",
         "With a layer of the other network matched one to one, a network answers {} right, with all units of it mapped "
-        "by least squares {}, by itself {}.",
+        "by least squares {}, by itself {}.{bypassed}",
         {"accuracy_one_to_one": ".0%", "accuracy_least_squares": ".0%", "accuracy_intact": ".0%"},
         ("untrained_sender",),
+        "stitching",
     ),
     Sentence(
         "stitching",
         "With at most five units of the other network for each of its own, by the LASSO, it answers {} right.",
         {"accuracy_lasso_few": ".0%"},
         ("untrained_sender",),
+        "stitching",
     ),
     Sentence(
         "unit_removal",
@@ -180,6 +215,7 @@ SENTENCES = (
         "without the rarest.",
         {"lost_shared_minus_rare": ".1%"},
         ("random_units", "variance"),
+        "unit_removal",
     ),
     Sentence(
         "ensemble",
@@ -191,67 +227,108 @@ SENTENCES = (
 )
 
 
-def write(table: pd.DataFrame, comparisons: Sequence[Mapping[str, Any]]) -> str:
+def write(
+    table: pd.DataFrame,
+    results: Sequence[tables.Result],
+    comparisons: Sequence[Mapping[str, Any]],
+    opening: Sequence[str],
+    correlations: Sequence[Correlation],
+) -> str:
     """The front page of the report, as reStructuredText.
 
     Parameters
     ----------
     table : from `tables.summarise`
-    comparisons : with ``name``, ``pairs`` and ``untrained`` (pairs or None), in the order of the configuration
+    results : that it is made of
+    comparisons : with ``name``, ``pairs``, ``untrained`` (pairs or None) and ``figures``, in the order of the
+        configuration
+    opening : paragraphs, from `setting.write`
+    correlations : of the gains of ensembles, from `gain.correlations`
     """
     nulls = [comparison["untrained"] for comparison in comparisons]
     read = [comparison for comparison in comparisons if comparison["pairs"] not in nulls]
-    paragraphs = []
+    paragraphs = list(opening)
     for comparison in read:
         networks = Counter(network_of("--".join(pair)) for pair in comparison["pairs"])
         for network, pairs in networks.items():
             named = " and ".join(network.split("--"))
             paragraphs.append(f"**{comparison['name']}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of {named}.")
-            paragraphs += [f"- {text}" for text in _sentences(table, comparison["name"], network)]
+            paragraphs += [f"- {text}" for text in _sentences(table, results, comparison, network)]
+            own = (
+                one for one in correlations if (one.comparisons, one.networks) == ((comparison["name"],), (network,))
+            )
+            paragraphs += [f"- Over the pairs, this {_correlated(one)}" for one in own if one.r == one.r]
+    for one in correlations:
+        if len(one.networks) > 1 and one.r == one.r:
+            paragraphs.append(f"**{' and '.join(one.comparisons)}**. Over all {one.pairs} pairs, {_correlated(one)}")
     return "\n\n".join([f"{TITLE}\n{'=' * len(TITLE)}", *paragraphs, FOOTNOTE]) + "\n"
 
 
-def _sentences(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
+def _sentences(
+    table: pd.DataFrame, results: Sequence[tables.Result], comparison: Mapping[str, Any], network: str
+) -> Iterator[str]:
     """Those whose statistics are in the table."""
+    name = comparison["name"]
+    stores = {r.measure: r.store for r in results if r.comparison == name and network_of(r.pair) == network}
     for sentence in SENTENCES:
         if sentence.measure == "cross_layer" and "--" in network:  # different networks have no same layers
             continue
-        means = [tables.means(table, name, network, sentence.measure, statistic) for statistic in sentence.statistics]
+        of = (name, network, sentence.measure)
+        statistics = [_reported(table, name, sentence.measure, statistic) for statistic in sentence.statistics]
+        means = [tables.means(table, *of, statistic) for statistic in statistics]
         if not all(means):
             continue
         ranges = (_range(mean, form) for mean, form in zip(means, sentence.statistics.values(), strict=True))
-        said = [sentence.text.format(*ranges)]
+        epsilon = statistics[0].partition(AT)[2]
+        said = [sentence.text.format(*ranges, epsilon=epsilon, **_of_store(stores[sentence.measure]))]
         for kind in sentence.nulls:
-            excess = tables.excess(table, name, network, sentence.measure, next(iter(sentence.statistics)), kind)
+            excess = tables.excess(table, *of, statistics[0], kind)
             if excess:
                 this = "this" if len(means) == 1 else "the first"
                 said.append(f"Against {NULLS[kind]}, {this} is {_verdict(excess)}.")
+        if sentence.figure in comparison["figures"]:
+            said.append(f"(Figure *{sentence.figure}*.)")
         yield " ".join(said)
-    yield from _gain_by_dissimilarity(table, name, network)
 
 
-def _gain_by_dissimilarity(table: pd.DataFrame, name: str, network: str) -> Iterator[str]:
+def _reported(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> str:
+    """A statistic; where it is one at a distance ε that is not reported, that at the nearest."""
+    name, at, epsilon = statistic.partition(AT)
+    found = table.loc[(table["comparison"] == comparison) & (table["measure"] == measure), "statistic"].unique()
+    reported = [other for other in found if at and other.startswith(name + at)]
+    return min(reported, key=lambda other: abs(float(other.partition(AT)[2]) - float(epsilon)), default=statistic)
+
+
+def _of_store(store: Store) -> dict[str, str]:
+    """What the text of a sentence names and no table holds, by a store of its measure."""
+    layers = store.layers.items()
+    bypassed = [f"``{layer}``" for layer, dataset in layers if dataset.attrs.get("bypassed")]
+    past = (
+        f" A skip connection bypasses {', '.join(bypassed)}: there the receiver sees the images past the layer as well."
+    )
+    sizes = [dataset["minimal_size"] for _, dataset in layers if "minimal_size" in dataset]
+    return {
+        "bypassed": past if bypassed else "",
+        "minimal_epsilon": f"{sizes[0].attrs['epsilon']:g}" if sizes else "",
+    }
+
+
+def _correlated(one: Correlation) -> str:
     """Whether pairs whose last layers are less alike gain more by their mean answer."""
-    alike = tables.by_pair(table, name, network, "matching", "mean_r_one_to_one")
-    gain = tables.by_pair(table, name, network, "ensemble", "gain").get(tables.WHOLE)
-    if gain is None or not alike:
-        return
-    last = list(alike)[-1]
-    pairs = list(gain.index)
-    r, error = tables.correlation_over_seeds(pairs, 1 - alike[last][pairs].to_numpy(), gain.to_numpy())
-    if r != r:
-        return
-    seeds = len({seed for pair in pairs for seed in re.findall(r"-s(\d+)-", pair)})
-    bound = stdtrit(seeds - 1, 0.975) * error
-    told = f" ± {error:.2f}, {'not told apart from' if abs(r) <= bound else 'beyond'} 0" if error == error else UNTOLD
-    yield f"Over the pairs, this gain and 1 − the mean r one to one in ``{last}`` correlate by {r:.2f}{told}."
+    bound = stdtrit(one.trainings - 1, 0.975) * one.standard_error
+    told = f" ± {one.standard_error:.2f}, {'not told apart from' if abs(one.r) <= bound else 'beyond'} 0"
+    where = "their last layers" if one.layer == tables.WHOLE else f"``{one.layer}``"
+    return (
+        f"gain and 1 − the mean r one to one in {where} correlate by {one.r:.2f}{UNTOLD if bound != bound else told}. "
+        "(Figure *ensemble* of *all*.)"
+    )
 
 
 def _range(means: Mapping[str, float], form: str) -> str:
     """The least and the largest of the layers, and where they are; undefined layers are named."""
     defined = {layer: mean for layer, mean in means.items() if mean == mean}
     if not defined:
-        return "not defined in any layer"
+        return "(not defined)" if list(means) == [tables.WHOLE] else "not defined in any layer"
     if list(defined) == [tables.WHOLE]:
         return f"{defined[tables.WHOLE]:{form}}"
     least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)

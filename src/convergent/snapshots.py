@@ -10,6 +10,11 @@ def network_of(name: str) -> str:
     return "--".join(dict.fromkeys(network for network, _ in SNAPSHOT.findall(name)))
 
 
+def stages_of(name: str) -> tuple[str, ...]:
+    """The stages of a pair or snapshot."""
+    return tuple(snapshot.rpartition("-")[2] for snapshot in name.split("--"))
+
+
 def trainings_of(name: str) -> frozenset[str]:
     """The trainings of a pair or snapshot."""
     return frozenset(f"{network}-s{seed}" for network, seed in SNAPSHOT.findall(name))

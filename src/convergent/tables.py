@@ -1,6 +1,6 @@
 """The tidy table of every result: one row a statistic and null.
 
-Columns: comparison, pair (a snapshot for statistics of one network; ``{network}-all`` for the mean over the pairs of a
+Columns: comparison, pair (a snapshot for statistics of one network; ``{network}-all`` for what is over the pairs of a
 network), layer (``all``: the network as a whole), measure, statistic, value, standard_error, null, null_kind. The
 standard error of one pair is over images; that of a mean is over seeds: the jackknife that leaves out one seed and all
 its pairs (from three seeds on). Where an error or a null is not defined the field is empty.
@@ -85,8 +85,10 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
     return mean, float(standard_error(values[rest].mean(keepdims=True) for rest in kept)[0])
 
 
-def correlation_over_seeds(pairs: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Pearson correlation over pairs, and its standard error over seeds: from four seeds on, three pairs without one.
+def correlation_over_seeds(pairs: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[float, float, int]:
+    """Pearson correlation over pairs, its standard error over seeds, and these.
+
+    The error is defined from four seeds on, where without one there are three pairs.
 
     Parameters
     ----------
@@ -95,8 +97,9 @@ def correlation_over_seeds(pairs: Sequence[str], x: np.ndarray, y: np.ndarray) -
     """
     kept = _left_out(pairs)
     if any(rest.sum() < 3 for rest in kept):
-        return _correlation(x, y), np.nan
-    return _correlation(x, y), float(standard_error(np.array([_correlation(x[rest], y[rest])]) for rest in kept)[0])
+        return _correlation(x, y), np.nan, len(kept)
+    error = float(standard_error(np.array([_correlation(x[rest], y[rest])]) for rest in kept)[0])
+    return _correlation(x, y), error, len(kept)
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -99,7 +99,7 @@ def pair_of(a: dict[str, xr.DataArray], b: dict[str, xr.DataArray], names: dict[
         {name: side[name].mean(["y", "x"]) if name == "conv" else side[name] for name in LAYERS} for side in (a, b)
     ]
     found |= functional(np.random.default_rng([*"".join(names.values()).encode()]), pooled)
-    return {measure: Store(layers, names | {"units": 2}) for measure, layers in found.items()} | {
+    return {measure: Store(layers, names | {"units": 2, "data": "digits"}) for measure, layers in found.items()} | {
         "cross_layer": Store({"/": cross_layer(*pooled)}, names),
         "layer_pairs": Store({"/": of_layer_pairs(a, b)}, names),
     }
@@ -137,7 +137,7 @@ def functional(
         kept = {name: of[name] for name in ("image_id", "label", "fold")}
         answers.append(logit.to_dataset(name="logit").assign_coords(kept | {"class": ["x", "y", "z"]}))
     return {
-        "stitching": {name: stitching(scores, 0.3) for name in LAYERS},
+        "stitching": {name: stitching(scores, 0.3).assign_attrs(bypassed=int(name == "fc")) for name in LAYERS},
         "unit_removal": {name: unit_removal(accuracy, units, units) for name in LAYERS},
         "ensemble": {"/": ensemble(*answers, permutations=3)},
     }
@@ -410,17 +410,79 @@ def test_stitching__shows_an_untrained_sender_where_there_is_one(trained: Stores
     assert "untrained sender, one to one" in texts(figure)
 
 
-def test_ensemble__tells_the_correlation_over_pairs(trained: Stores, saved: Callable[[Figure], int]) -> None:
-    """The last layer of the others is dead."""
+def test_stitching__marks_the_layers_that_a_skip_connection_bypasses(trained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.stitching").draw(trained, {})
+    assert [axis.get_title() for axis in figure.axes] == ["conv", "fc\nbypassed by a skip connection", "dead"]
+
+
+def of_ensembles(pairs: list[tuple[str, str]], gained: list[float], **attributes: str) -> list[Store]:
+    """Gains of pairs ± 0.01, under the null 0.5."""
+    coordinates = {"statistic": ["gain"], "null_kind": ["permuted_within_classes"]}
+    found = []
+    for (a, b), value in zip(pairs, gained, strict=True):
+        variables = {
+            "summary": ("statistic", [value]),
+            "summary_standard_error": ("statistic", [0.01]),
+            "summary_null": (("null_kind", "statistic"), [[0.5]]),
+        }
+        names = {"snapshot_a": a, "snapshot_b": b, "data": "digits"} | attributes
+        found.append(Store({"/": xr.Dataset(variables, coordinates)}, names))
+    return found
+
+
+def of_last_layers(r: list[float], last_b: str) -> list[Store]:
+    names = {"layer_a": ["conv", "fc"], "layer_b": ["conv", last_b]}
+    dims = ("layer_a", "layer_b")
+    return [Store({"/": xr.Dataset({"r_one_to_one": (dims, [[0, 0], [0, value]])}, names)}, {}) for value in r]
+
+
+def test_ensemble__pools_pairs_within_and_across_networks_in_one_panel(saved: Callable[[Figure], int]) -> None:
+    """By hand: three pairs of one network and two of different ones; matching is not drawn where there is better."""
+    seeds = [(NET.format(i, "final"), NET.format(j, "final")) for i, j in itertools.combinations(range(3), 2)]
+    across = [(NET.format(i, "final"), f"wide-s{i + 1}-final") for i in range(2)]
+    gained = [0.1, 0.2, 0.1, 0.3, 0.4]
+    stores = {
+        "ensemble": of_ensembles(seeds, gained[:3]) + of_ensembles(across, gained[3:]),
+        "layer_pairs": of_last_layers([0.7, 0.7, 0.6], "fc") + of_last_layers([0.3, 0.2], "block"),
+        "matching": [],
+    }
+    figure = importlib.import_module("convergent.figures.ensemble").draw(stores, {})
+    assert saved(figure) > 10_000
+    upper, axis = figure.axes
+    r = np.corrcoef([0.3, 0.3, 0.4, 0.7, 0.8], gained)[0, 1]
+    assert upper.get_title().startswith(f"final, digits: over 5 pairs, r = {r:.2f}")
+    assert axis.get_xlabel() == "1 − mean r one to one, last layers"
+    one, two = axis.containers
+    assert (one.get_label(), two.get_label()) == ("net", "net and wide")
+    np.testing.assert_allclose(one.lines[0].get_xydata(), [[0.3, 0.1], [0.3, 0.2], [0.4, 0.1]])
+    np.testing.assert_allclose(two.lines[0].get_xydata(), [[0.7, 0.3], [0.8, 0.4]])
+    assert [line.get_color() for line in upper.lines] == [one.lines[0].get_color(), two.lines[0].get_color()]
+    np.testing.assert_allclose(upper.lines[1].get_xydata(), [[0.7, 0.5], [0.8, 0.5]])
+
+
+def test_ensemble__has_a_panel_for_each_stage_and_data_set() -> None:
+    pairs = [(NET.format(0, stage), NET.format(1, stage)) for stage in ("final", "epoch2")]
+    stores = {
+        "ensemble": of_ensembles(pairs, [0.1, 0.2]) + of_ensembles(pairs[:1], [0.3], data="cifar10"),
+        "layer_pairs": of_last_layers([0.7, 0.6, 0.5], "fc"),
+    }
+    figure = importlib.import_module("convergent.figures.ensemble").draw(stores, {})
+    titles = [axis.get_title() for axis in figure.axes[:3]]
+    assert titles == [f"{of}: over 1 pair, r undefined" for of in ("final, digits", "epoch2, digits", "final, cifar10")]
+
+
+def test_ensemble__takes_the_last_layer_of_matching_where_there_is_nothing_else(trained: Stores) -> None:
+    """That of the others is dead."""
     live = [
         Store({name: layer for name, layer in store.layers.items() if name != "dead"}, store.attributes)
         for store in trained["matching"]
     ]
-    figure = importlib.import_module("convergent.figures.ensemble").draw(trained | {"matching": live}, {})
+    stores = {"ensemble": trained["ensemble"], "matching": live}
+    figure = importlib.import_module("convergent.figures.ensemble").draw(stores, {})
     alike = [float(s.layers["fc"]["summary"].sel(statistic="mean_r_one_to_one")) for s in live]
-    gain = [float(s.layers["/"]["summary"].sel(statistic="gain")) for s in trained["ensemble"]]
-    assert saved(figure) > 10_000
-    assert f"r = {-np.corrcoef(alike, gain)[0, 1]:.2f}, no error from so few seeds" in texts(figure)
+    gained = [float(s.layers["/"]["summary"].sel(statistic="gain")) for s in trained["ensemble"]]
+    assert f"r = {-np.corrcoef(alike, gained)[0, 1]:.2f}, no error from so few seeds" in texts(figure)
+    assert figure.axes[1].get_xlabel() == "1 − mean r one to one, fc"
 
 
 def test_matched_units__draws_the_patches_of_the_best_match_first(trained: Stores) -> None:

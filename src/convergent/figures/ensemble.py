@@ -1,41 +1,70 @@
 """What averaging the answers of two networks gains, against how little their units are alike."""
 
-import numpy as np
+from typing import Any
+
+import pandas as pd
 from matplotlib.figure import Figure
 
-from convergent import tables
+from convergent import gain, tables
+from convergent.config import ALIKE
 from convergent.figures import style
+from convergent.snapshots import network_of
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """A point a pair, error bars: standard error over images; the null: the images of B permuted within classes."""
-    opened, matched = stores["ensemble"], stores["matching"]
-    layer = list(matched[0].layers)[-1]
-    alike = [float(store.layers[layer]["summary"].sel(statistic="mean_r_one_to_one")) for store in matched]
-    dissimilarity = 1 - np.array(alike)
-    result = [store.layers["/"].sel(statistic="gain") for store in opened]
-    gain, error = (np.array([float(of[name]) for of in result]) for name in ("summary", "summary_standard_error"))
-    null = [float(of["summary_null"].sel(null_kind="permuted_within_classes")) for of in result]
-    figure = Figure(figsize=(4.4, 3.3), layout="constrained", dpi=150)
-    axis = figure.subplots()
-    axis.axhline(0, color="black", linewidth=0.6, linestyle=":")
-    axis.plot(dissimilarity, null, "v", color=style.PERMUTED, markersize=4, label="errors independent within classes")
-    axis.errorbar(
-        dissimilarity,
-        gain,
-        error,
-        fmt="o",
-        color=style.TRAINED,
-        markersize=4,
-        elinewidth=0.8,
-        label=f"pairs at {style.stage(opened[0])}",
-    )
-    correlation, uncertainty = tables.correlation_over_seeds(style.pairs(opened), dissimilarity, gain)
-    if uncertainty == uncertainty:
-        told = f"r = {correlation:.2f} ± {uncertainty:.2f}"
-    else:
-        told = f"r = {correlation:.2f}, no error from so few seeds" if correlation == correlation else "r undefined"
-    axis.set_title(f"over pairs, {told}")
-    axis.set(xlabel=f"1 − mean r one to one, {layer}", ylabel="accuracy gained by averaging")
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
+    """A column for each stage and data set, a colour for each network or two; a point a pair, error bars over images.
+
+    Above, on an axis of its own, the null: the images of B permuted within classes.
+    """
+    points = _points(stores)
+    networks = list(dict.fromkeys(points["network"]))
+    panels = list(points.groupby("panel", sort=False))
+    figure = Figure(figsize=(4.4 * len(panels), 3.6 + 0.13 * len(networks)), layout="constrained", dpi=150)
+    axes = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False, height_ratios=(1, 3))
+    for (upper, lower), (panel, found) in zip(axes.T, panels, strict=True):
+        for network, group in found.groupby("network", sort=False):
+            look: dict[str, Any] = {"color": f"C{networks.index(network) % 10}", "markersize": 4}
+            of_group = {"fmt": "o", "elinewidth": 0.8, "label": network, **look}
+            lower.errorbar(group["dissimilarity"], group["gain"], group["error"], **of_group)
+            upper.plot(group["dissimilarity"], group["null"], "v", **look)
+        layers = list(dict.fromkeys(found["layer"]))
+        pairs = "1 pair" if len(found) == 1 else f"{len(found)} pairs"
+        upper.set_title(f"{panel}: over {pairs}, {_correlation(found)}")
+        lower.set_xlabel(f"1 − mean r one to one, {layers[0] if len(layers) == 1 else 'last layers'}")
+        lower.axhline(0, color="black", linewidth=0.6, linestyle=":")
+    axes[0][0].set_ylabel("if errors were\nindependent")
+    axes[1][0].set_ylabel("accuracy gained by averaging")
+    handles = {label: one for axis in axes[1] for one, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2, fontsize=7)
     return figure
+
+
+def _points(stores: style.Stores) -> pd.DataFrame:
+    """A row for each pair."""
+    opened = stores["ensemble"]
+    alike = next(stores[measure] for measure in ALIKE if measure in stores)
+    rows = []
+    for pair, store, other in zip(style.pairs(opened), opened, alike, strict=True):
+        result = store.layers["/"].sel(statistic="gain")
+        layer, dissimilarity = gain.dissimilarity(other)
+        null = result["summary_null"].sel(null_kind="permuted_within_classes")
+        values = (dissimilarity, *map(float, (result["summary"], result["summary_standard_error"], null)))
+        rows.append(
+            (
+                pair,
+                network_of(pair).replace("--", " and "),
+                f"{style.stage(store)}, {store.attributes['data']}",
+                layer,
+                *values,
+            )
+        )
+    names = ["pair", "network", "panel", "layer", "dissimilarity", "gain", "error", "null"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _correlation(points: pd.DataFrame) -> str:
+    values = (points[name].to_numpy() for name in ("dissimilarity", "gain"))
+    r, error, _ = tables.correlation_over_seeds(list(points["pair"]), *values)
+    if error == error:
+        return f"r = {r:.2f} ± {error:.2f}"
+    return f"r = {r:.2f}, no error from so few seeds" if r == r else "r undefined"

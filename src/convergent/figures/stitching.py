@@ -27,6 +27,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     layers = list(opened[0].layers)
     figure, axes = style.panels(layers, sharey=True, height=2.9)
     for axis, layer in zip(axes[0], layers, strict=True):
+        if opened[0].layers[layer].attrs["bypassed"]:
+            axis.set_title(f"{layer}\nbypassed by a skip connection")
         if not any(store.layers[layer]["accuracy_untrained"].isnull().all() for store in opened):
             _maps(axis, opened, layer, "_untrained", style.UNTRAINED, UNTRAINED)
         _maps(axis, opened, layer, "", style.TRAINED, "")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
-from convergent.config import Comparison, Experiment, Measure, Recipe, measures_of, pairs
+from convergent.config import ALIKE, Comparison, Experiment, Measure, Recipe, measures_of, pairs
 from convergent.snapshots import network_of
 
 # The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair alone.
@@ -29,7 +29,6 @@ FIGURES_OF_ALL_PAIRS = {
     "activation_spectra": ["statistics"],
     "stitching": ["stitching"],
     "unit_removal": ["unit_removal"],
-    "ensemble": ["ensemble", "matching"],
 }
 FIGURES_OF_ONE_PAIR = {
     "correlation_matrices": ["correlation", "matching"],
@@ -38,6 +37,8 @@ FIGURES_OF_ONE_PAIR = {
     "matched_units": ["matching", "patches"],
     "minimal_match_units": ["subspace_match", "patches"],
 }
+# Drawn once, of the pairs of all comparisons; it stands in the folder of the comparison and network `ALL`.
+OF_EXPERIMENT, ALL = "ensemble", "all"
 # What patches are made of: the units that these measures show.
 SHOWN_BY = ("matching", "subspace_match")
 # Those of a pair that read its moments.
@@ -75,6 +76,14 @@ def figures(experiment: Experiment, comparison: Comparison) -> list[str]:
     if comparison.pairs == "networks":
         del known["activation_spectra"]  # of networks with the same layers
     return [figure for figure, needed in known.items() if set(needed) <= computed]
+
+
+def averaged(experiment: Experiment) -> tuple[list[Measure], list[tuple[str, str]]]:
+    """What the figure of all ensembles reads: measures, and the pairs that have them, each once; none: no figure."""
+    alike = next((measure for measure in ALIKE if measure in experiment.measures), ALIKE[0])
+    needed: list[Measure] = ["ensemble", alike]
+    of = [one for one in experiment.comparisons if set(needed) <= set(measures_of(experiment, one))]
+    return needed, list(dict.fromkeys(pair for one in of for pair in pairs(experiment, one)))
 
 
 def networks(experiment: Experiment, comparison: Comparison) -> list[str]:
@@ -151,4 +160,5 @@ def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Co
     for comparison in experiment.comparisons:
         for network in networks(experiment, comparison):
             drawn[network] += len(figures(experiment, comparison))
+    drawn[experiment.networks[0]] += bool(averaged(experiment)[1])
     return jobs | ({"figure": drawn} if drawn.total() else {})

@@ -7,8 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from convergent import store, tables
-from convergent.config import OF_ANSWERS
+import pandas as pd
+
+from convergent import gain, setting, store, tables
+from convergent.config import ALIKE, OF_ANSWERS, Recipe, build
+from convergent.files import read_json
 from convergent.reading import write
 
 
@@ -17,18 +20,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--comparisons",
         required=True,
         type=json.loads,
-        help='JSON: a list of {"name", "pairs": [[a, b], …], "untrained": the same or null, "measures": […]}',
+        help='JSON: a list of {"name", "pairs": [[a, b], …], "untrained": the same or null, "measures": […], '
+        '"figures": […]}',
     )
+    parser.add_argument("--name", help="name of the experiment; none: the default one")
+    parser.add_argument("--trainings", required=True, nargs="+", type=Path, help="folders of the step train")
+    parser.add_argument("--probes", required=True, nargs="+", type=Path, help="stores of the step probe")
     parser.add_argument("--folder", required=True, type=Path, help="folder of the stores, {measure}/{pair}.zarr")
     parser.add_argument("--table", required=True, type=Path, help="CSV file to write")
     parser.add_argument("--reading", required=True, type=Path, help="text file to write (reStructuredText)")
 
 
-def run(*, comparisons: list[dict[str, Any]], folder: Path, table: Path, reading: Path) -> None:
-    summary = tables.summarise(_results(comparisons, folder))
+def run(
+    *,
+    comparisons: list[dict[str, Any]],
+    name: str | None,
+    trainings: list[Path],
+    probes: list[Path],
+    folder: Path,
+    table: Path,
+    reading: Path,
+) -> None:
+    results = list(_results(comparisons, folder))
+    trained = [_training(path) for path in trainings]
+    summary = tables.summarise(results)
+    correlations = gain.correlations(summary, {training.network: training.data for training in trained})
+    summary = pd.concat([summary, gain.rows(correlations)], ignore_index=True)
     table.parent.mkdir(parents=True, exist_ok=True)
     summary.to_csv(table, index=False, float_format="%.10g")
-    reading.write_text(write(summary, comparisons), encoding="utf-8")
+    opening = setting.write(name, trained, [_probe(path) for path in probes], comparisons)
+    reading.write_text(write(summary, results, comparisons, opening, correlations), encoding="utf-8")
+
+
+def _training(path: Path) -> setting.Training:
+    content = read_json(path / "training.json", "recipe", "seed", "held_out_accuracy")
+    recipe = build(Recipe, content["recipe"], f"{path / 'training.json'}: recipe")
+    return setting.Training(
+        network=path.name.rpartition("-s")[0],
+        seed=content["seed"],
+        data=recipe.data,
+        architecture=recipe.architecture.name,
+        epochs=recipe.training.epochs,
+        accuracy=content["held_out_accuracy"],
+    )
+
+
+def _probe(path: Path) -> setting.Probe:
+    opened = store.read(path, "probe")
+    images = opened.layers["/"]
+    classes, folds = (len(set(images[name].values.tolist())) for name in ("label", "fold"))
+    return setting.Probe(opened.attributes["data"], images.sizes["image"], classes, folds)
 
 
 def _results(comparisons: list[dict[str, Any]], folder: Path) -> Iterator[tables.Result]:
@@ -37,11 +78,16 @@ def _results(comparisons: list[dict[str, Any]], folder: Path) -> Iterator[tables
         return store.read(folder / measure / f"{name}.zarr", "measure")
 
     for comparison in comparisons:
-        for measure in comparison["measures"]:
+        measures = comparison["measures"]
+        for measure in measures:
             names, untrained = (_names(comparison[key], measure) for key in ("pairs", "untrained"))
             for i, name in enumerate(names):
                 null = opened(measure, untrained[i]) if untrained and measure not in OF_ANSWERS else None
                 yield tables.Result(comparison["name"], name, measure, opened(measure, name), null)
+        alike = next((measure for measure in ALIKE if measure in measures), None)
+        if "ensemble" in measures and alike:
+            for name in _names(comparison["pairs"], "ensemble"):
+                yield tables.Result(comparison["name"], name, "ensemble", gain.of_pair(opened(alike, name)), None)
 
 
 def _names(pairs: list[list[str]] | None, measure: str) -> list[str]:

@@ -1,0 +1,94 @@
+"""The step that gathers results: what it adds to the table and to the words from trainings, probe and stores."""
+
+import itertools
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from convergent import config, store
+from convergent.errors import InputError
+from convergent.measures.summary import summary as summarised
+from convergent.steps import summary
+
+RECIPE: dict[str, Any] = {
+    "data": "digits",
+    "architecture": {"name": "convnet"},
+    "training": {"epochs": 3, "batch_size": 8, "learning_rate": 0.1},
+    "stages": ["init", "final"],
+}
+PAIRS = [[f"net-s{p}-final", f"net-s{q}-final"] for p, q in itertools.combinations(range(3), 2)]
+ALIKE, GAIN = (0.5, 0.25, 0.75), (0.1, 0.2, 0.0)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> dict[str, Any]:
+    """Three trainings, a probe of 12 images, and of each pair matching and ensemble: the options of the step."""
+    trainings = [tmp_path / "training" / f"net-s{seed}" for seed in range(3)]
+    for seed, folder in enumerate(trainings):
+        folder.mkdir(parents=True)
+        recipe = asdict(config.build(config.Recipe, RECIPE, "test"))
+        told = {"recipe": recipe, "seed": seed, "held_out_accuracy": 0.9 + seed / 100}
+        (folder / "training.json").write_text(json.dumps(told), encoding="utf-8")
+    text = np.array(["x"] * 12, dtype=np.dtypes.StringDType())
+    index = np.arange(12)
+    images = {"image_id": text, "class_name": text, "label": index % 3, "fold": index // 3, "source_index": index}
+    probe = xr.Dataset({name: ("image", values) for name, values in images.items()})
+    store.save({"/": probe}, tmp_path / "probe.zarr", "probe", {"data": "digits"})
+    for pair, alike, gain in zip(PAIRS, ALIKE, GAIN, strict=True):
+        name, attributes = f"{'--'.join(pair)}.zarr", {"snapshot_a": pair[0], "snapshot_b": pair[1]}
+        layers = {layer: summarised(("mean_r_one_to_one",), np.array([r])) for layer, r in (("conv", 0), ("fc", alike))}
+        store.save(layers, tmp_path / "matching" / name, "measure", attributes)
+        of_answers = summarised(("gain", "error_correlation"), np.array([gain, 0.5]))
+        store.save({"/": of_answers}, tmp_path / "ensemble" / name, "measure", attributes)
+    comparison = {"name": "trained", "pairs": PAIRS, "untrained": None, "figures": ["matching_by_depth"]}
+    return {
+        "comparisons": [comparison | {"measures": ["matching", "ensemble"]}],
+        "name": "mine",
+        "trainings": trainings,
+        "probes": [tmp_path / "probe.zarr"],
+        "folder": tmp_path,
+        "table": tmp_path / "tables" / "summary.csv",
+        "reading": tmp_path / "tables" / "reading.rst",
+    }
+
+
+def test_run__opens_with_networks_and_probe(made: dict[str, Any]) -> None:
+    summary.run(**made)
+    opening, compared = made["reading"].read_text(encoding="utf-8").split("\n\n")[1:3]
+    assert "experiment *mine*. *net* (convnet), seeds 0, 1 and 2, trained on digits for 3 epochs" in opening
+    assert "91.0% of the held-out images right on average, 90.0% to 92.0% by seed." in opening
+    assert "the same 12 held-out images of digits, of 3 classes, in 4 folds." in opening
+    assert compared == "- **trained**: two seeds of one network, both trained: 3 pairs of net."
+
+
+def test_run__adds_dissimilarity_and_its_correlation_with_the_gain(made: dict[str, Any]) -> None:
+    summary.run(**made)
+    table = pd.read_csv(made["table"]).set_index(["statistic", "pair"])
+    assert (table.loc["dissimilarity", "layer"] == "fc").all()
+    expected = [*(1 - np.array(ALIKE)), 1 - np.mean(ALIKE)]
+    assert table.loc["dissimilarity", "value"].to_list() == pytest.approx(expected)
+    (correlation,) = table.loc["correlation_gain_dissimilarity"].itertuples()
+    assert (correlation.Index, correlation.comparison, correlation.layer) == ("net-all", "trained", "fc")
+    assert correlation.value == pytest.approx(1)
+    text = made["reading"].read_text(encoding="utf-8")
+    assert "this gain and 1 − the mean r one to one in ``fc`` correlate by 1.00, untested" in text
+    assert "(Figure *matching_by_depth*.)" in text
+
+
+def test_run__without_anything_that_tells_likeness_has_no_correlation(made: dict[str, Any]) -> None:
+    made["comparisons"][0]["measures"] = ["ensemble"]
+    summary.run(**made)
+    assert set(pd.read_csv(made["table"])["statistic"]) == {"gain", "error_correlation"}
+
+
+def test_run__refuses_a_training_of_no_recipe(made: dict[str, Any]) -> None:
+    file = made["trainings"][1] / "training.json"
+    file.write_text(json.dumps({"recipe": {}, "seed": 1, "held_out_accuracy": 1}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"net-s1/training.json: recipe: the key 'data' is missing"):
+        summary.run(**made)
