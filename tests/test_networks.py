@@ -133,6 +133,45 @@ def test_extractor__is_in_evaluation_mode() -> None:
     assert network.get_submodule("0").num_batches_tracked == 0
 
 
+def test_extractor__sees_into_the_blocks_of_torchvision() -> None:
+    """By hand: the first block of MobileNet is a convolution, its normalisation and a ReLU that ends at 6."""
+    network = networks.build("mobilenet_v2", {}, None, 10, 3)
+    layers = ["features.0.1", "features.0.2"]
+    found = networks.extractor(network, layers)(10 * normal(2, 3, 32, 32))
+    assert found["features.0.1"].max() > 6
+    torch.testing.assert_close(found["features.0.2"], found["features.0.1"].clamp(0, 6), rtol=0, atol=0)
+    assert {"features.0.1", "features.0.2"} <= networks.nodes(network, (3, 32, 32))[0].keys()
+
+
+# --- the graph ---
+
+
+def test_graph__counts_parameters_and_operations() -> None:
+    """By hand: 5 × 1 × 3 × 3 weights at 6 × 6 positions, and 5 × 10 once."""
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 10))
+    found = networks.graph(network, (1, 8, 8), 10)
+    assert (found["parameters"], found["operations"]) == (45 + 5 + 50 + 10, 2 * (45 * 36 + 50))
+    assert found["relu"] == ["1"]
+    assert found["nodes"]["1"] == [5, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "found"),
+    [("googlenet", 224, "aux_logits2"), ("inception_v3", 299, "aux_logits"), ("inception_v3", 96, "an error")],
+)
+def test_graph__refuses_auxiliary_outputs(name: str, side: int, found: str) -> None:
+    network = networks.build(name, {"init_weights": False}, None, 10, 3)
+    with pytest.raises(InputError, match=rf"\A.*in training: not 10 values each, but .*{found}.*aux_logits: false.*\Z"):
+        networks.graph(network, (3, side, side), 10)
+    network = networks.build(name, {"init_weights": False, "aux_logits": False}, None, 10, 3)
+    assert networks.graph(network, (3, side, side), 10)["operations"] > 0
+
+
+def test_graph__refuses_another_number_of_classes() -> None:
+    with pytest.raises(InputError, match=r"not 9 values each, but \[2, 10\]"):
+        networks.graph(networks.convnet(10, 1), (1, 8, 8), 9)
+
+
 # --- shapes ---
 
 
