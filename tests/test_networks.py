@@ -1,5 +1,6 @@
 """The networks, and the nodes of their graphs that are recorded."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -284,11 +285,14 @@ def test_build__refuses_a_file_without_the_network(
 
 ROOT = Path(__file__).parents[1]
 # Parameters: Caffe's bvlc_reference_caffenet without its groups, by hand; as published, He et al. 2016 3 × 3 stem,
-# for ten classes, and torchvision's googlenet without its auxiliary classifiers.
+# for ten classes, and torchvision's googlenet without its auxiliary classifiers; of the VGGs those of
+# torchvision's convolutions, for each of their biases a second one of the batch normalisation, and the head by hand.
 PARAMETERS = {
     "caffenet": 62_378_344,
     "cifar_resnet18": 11_173_962,
     "cifar_resnet34": 21_282_122,
+    "cifar_vgg11": 9_220_480 + 2_752 + 2 * (512 * 512 + 512) + 5_130,
+    "cifar_vgg16": 14_714_688 + 4_224 + 2 * (512 * 512 + 512) + 5_130,
     "googlenet": 6_624_904,
 }
 
@@ -299,8 +303,13 @@ def test_recipes__say_what_they_are_and_their_networks_take_the_images(
 ) -> None:
     monkeypatch.chdir(ROOT)
     recipe = load_recipe(path)
-    comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    assert len(comment) >= 2
+    comment = " ".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    for told in (
+        r"et al\. 20\d\d|of this project",
+        r"\d %|unmeasured",
+        r"hour|minute|second",
+    ):  # source, accuracy, cost
+        assert re.search(told, comment), told
     known = NAMED[recipe.data]
     shape = known.shape or (3, recipe.image_size, recipe.image_size)
     architecture = recipe.architecture
@@ -313,3 +322,20 @@ def test_recipes__say_what_they_are_and_their_networks_take_the_images(
     if path.stem in PARAMETERS:
         assert sum(p.numel() for p in network.parameters()) == PARAMETERS[path.stem]
     assert network.train()(torch.empty(2, *shape, device="meta")).shape == (2, known.classes)  # as in training
+
+
+@pytest.mark.parametrize("name", ["cifar_vgg11", "cifar_vgg16", "cifar_resnet18", "cifar_resnet34"])
+def test_recipes__of_wang2018_begin_with_their_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions from N(0, 2 / inputs), the first one too; fully connected layers from N(0, 0.01²); no bias."""
+    monkeypatch.chdir(ROOT)
+    made = load_recipe(Path("config", "networks", f"{name}.yaml")).architecture
+    torch.manual_seed(0)
+    network = networks.build(made.name, made.arguments, Path(made.file), 10, 3)
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert isinstance(layers[0], nn.Conv2d)
+    for layer in layers:
+        inputs = layer.weight[0].numel()
+        expected = (2 / inputs) ** 0.5 if isinstance(layer, nn.Conv2d) else 0.01
+        assert layer.weight.std().item() == pytest.approx(expected, rel=4 / layer.weight.numel() ** 0.5)
+        assert layer.weight.abs().max() > 2.5 * expected  # not uniform
+        assert layer.bias is None or not layer.bias.any()

@@ -64,6 +64,21 @@ def convnet(
     return network
 
 
+def kaiming(network: nn.Module) -> nn.Module:
+    """A network with its weights drawn anew as in Wang et al. 2018, and biases of zero.
+
+    Those of convolutions are from N(0, 2 / inputs), after He et al. 2015, of fully connected layers from N(0, 0.01²).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    return network
+
+
 def build(
     name: str, arguments: Mapping[str, Any] | None, file: Path | None, num_classes: int, in_channels: int
 ) -> nn.Module:
@@ -71,7 +86,7 @@ def build(
 
     Parameters
     ----------
-    name : ``convnet``, a model of torchvision, or a function in `file`
+    name : ``convnet``, a classifier of torchvision, or a function in `file`
     arguments : passed to that function
     file : a Python file that defines ``name(num_classes=…, in_channels=…, **arguments)``
     num_classes, in_channels : of the data; torchvision's models are not told the channels
