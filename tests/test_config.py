@@ -24,7 +24,7 @@ from convergent.provenance import canonical
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 RECIPE = yaml.safe_load((ROOT / "config" / "networks" / "digits_cnn.yaml").read_text(encoding="utf-8"))
-OPTIONAL = {"warmup": 0.0, "augmentation": "none", "autocast": "none", "deterministic": True}
+OPTIONAL = {"drops": [0.5, 0.75], "warmup": 0.0, "augmentation": "none", "autocast": "none", "deterministic": True}
 ABSENT = object()
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -162,6 +162,9 @@ RECIPE_FAULTS = [
         "cosin",
         "training.schedule: 'cosin' is none of cosine, step, constant; did you mean cosine?",
     ),
+    ("training.drops", [], "training.drops: 0 given, at least 1 needed"),
+    ("training.drops", [0.5, 1], "training.drops[1]: 1 is not below 1"),
+    ("training.drops", [0.5, 0.5], "training.drops: 0.5 stands twice"),
     ("training.threads", 0, "training.threads: 0 is below 1"),
     ("architecture", "resnet18", "architecture: 'resnet18' is no mapping"),
     ("architecture.arguments", [1], "architecture.arguments: [1] is no mapping"),

@@ -1,5 +1,6 @@
 """The networks, and the nodes of their graphs that are recorded."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,45 @@ def test_extractor__is_in_evaluation_mode() -> None:
     assert network.get_submodule("0").num_batches_tracked == 0
 
 
+def test_extractor__sees_into_the_blocks_of_torchvision() -> None:
+    """By hand: the first block of MobileNet is a convolution, its normalisation and a ReLU that ends at 6."""
+    network = networks.build("mobilenet_v2", {}, None, 10, 3)
+    layers = ["features.0.1", "features.0.2"]
+    found = networks.extractor(network, layers)(10 * normal(2, 3, 32, 32))
+    assert found["features.0.1"].max() > 6
+    torch.testing.assert_close(found["features.0.2"], found["features.0.1"].clamp(0, 6), rtol=0, atol=0)
+    assert {"features.0.1", "features.0.2"} <= networks.nodes(network, (3, 32, 32))[0].keys()
+
+
+# --- the graph ---
+
+
+def test_graph__counts_parameters_and_operations() -> None:
+    """By hand: 5 × 1 × 3 × 3 weights at 6 × 6 positions, and 5 × 10 once."""
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 10))
+    found = networks.graph(network, (1, 8, 8), 10)
+    assert (found["parameters"], found["operations"]) == (45 + 5 + 50 + 10, 2 * (45 * 36 + 50))
+    assert found["relu"] == ["1"]
+    assert found["nodes"]["1"] == [5, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "found"),
+    [("googlenet", 224, "aux_logits2"), ("inception_v3", 299, "aux_logits"), ("inception_v3", 96, "an error")],
+)
+def test_graph__refuses_auxiliary_outputs(name: str, side: int, found: str) -> None:
+    network = networks.build(name, {"init_weights": False}, None, 10, 3)
+    with pytest.raises(InputError, match=rf"\A.*in training: not 10 values each, but .*{found}.*aux_logits: false.*\Z"):
+        networks.graph(network, (3, side, side), 10)
+    network = networks.build(name, {"init_weights": False, "aux_logits": False}, None, 10, 3)
+    assert networks.graph(network, (3, side, side), 10)["operations"] > 0
+
+
+def test_graph__refuses_another_number_of_classes() -> None:
+    with pytest.raises(InputError, match=r"not 9 values each, but \[2, 10\]"):
+        networks.graph(networks.convnet(10, 1), (1, 8, 8), 9)
+
+
 # --- shapes ---
 
 
@@ -245,11 +285,14 @@ def test_build__refuses_a_file_without_the_network(
 
 ROOT = Path(__file__).parents[1]
 # Parameters: Caffe's bvlc_reference_caffenet without its groups, by hand; as published, He et al. 2016 3 × 3 stem,
-# for ten classes, and torchvision's googlenet without its auxiliary classifiers.
+# for ten classes, and torchvision's googlenet without its auxiliary classifiers; of the VGGs those of
+# torchvision's convolutions, for each of their biases a second one of the batch normalisation, and the head by hand.
 PARAMETERS = {
     "caffenet": 62_378_344,
     "cifar_resnet18": 11_173_962,
     "cifar_resnet34": 21_282_122,
+    "cifar_vgg11": 9_220_480 + 2_752 + 2 * (512 * 512 + 512) + 5_130,
+    "cifar_vgg16": 14_714_688 + 4_224 + 2 * (512 * 512 + 512) + 5_130,
     "googlenet": 6_624_904,
 }
 
@@ -260,8 +303,13 @@ def test_recipes__say_what_they_are_and_their_networks_take_the_images(
 ) -> None:
     monkeypatch.chdir(ROOT)
     recipe = load_recipe(path)
-    comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    assert len(comment) >= 2
+    comment = " ".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    for told in (
+        r"et al\. 20\d\d|of this project",
+        r"\d %|unmeasured",
+        r"hour|minute|second",
+    ):  # source, accuracy, cost
+        assert re.search(told, comment), told
     known = NAMED[recipe.data]
     shape = known.shape or (3, recipe.image_size, recipe.image_size)
     architecture = recipe.architecture
@@ -274,3 +322,20 @@ def test_recipes__say_what_they_are_and_their_networks_take_the_images(
     if path.stem in PARAMETERS:
         assert sum(p.numel() for p in network.parameters()) == PARAMETERS[path.stem]
     assert network.train()(torch.empty(2, *shape, device="meta")).shape == (2, known.classes)  # as in training
+
+
+@pytest.mark.parametrize("name", ["cifar_vgg11", "cifar_vgg16", "cifar_resnet18", "cifar_resnet34"])
+def test_recipes__of_wang2018_begin_with_their_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions from N(0, 2 / inputs), the first one too; fully connected layers from N(0, 0.01²); no bias."""
+    monkeypatch.chdir(ROOT)
+    made = load_recipe(Path("config", "networks", f"{name}.yaml")).architecture
+    torch.manual_seed(0)
+    network = networks.build(made.name, made.arguments, Path(made.file), 10, 3)
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert isinstance(layers[0], nn.Conv2d)
+    for layer in layers:
+        inputs = layer.weight[0].numel()
+        expected = (2 / inputs) ** 0.5 if isinstance(layer, nn.Conv2d) else 0.01
+        assert layer.weight.std().item() == pytest.approx(expected, rel=4 / layer.weight.numel() ** 0.5)
+        assert layer.weight.abs().max() > 2.5 * expected  # not uniform
+        assert layer.bias is None or not layer.bias.any()

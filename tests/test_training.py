@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ import torch
 from torch import nn
 
 from convergent import data, networks, training
-from convergent.config import Training
+from convergent.config import Training, load_recipe
+from convergent.datasets import NAMED
 from convergent.errors import InputError
+
+ROOT = Path(__file__).parents[1]
 
 SETTINGS = Training(epochs=3, batch_size=16, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
 AUGMENTED = replace(SETTINGS, augmentation="flip_crop", autocast="bfloat16", warmup=0.2, schedule="step")
@@ -241,10 +245,14 @@ def test_learning_rate__stays_where_it_is_constant() -> None:
     assert {training.learning_rate(settings, step, 100) for step in range(100)} == {0.1}
 
 
-def test_learning_rate__falls_to_a_tenth_twice() -> None:
-    settings = replace(SETTINGS, schedule="step")
+@pytest.mark.parametrize(
+    ("drops", "steps"),
+    [({}, [50, 25, 25]), ({"drops": (0.2,)}, [20, 80]), ({"drops": (0.9, 0.1, 0.3)}, [10, 20, 60, 10])],
+)
+def test_learning_rate__falls_to_a_tenth_at_each_drop(drops: dict[str, tuple[float, ...]], steps: list[int]) -> None:
+    settings = replace(SETTINGS, schedule="step", **drops)
     rates = [training.learning_rate(settings, step, 100) for step in range(100)]
-    np.testing.assert_allclose(rates, np.repeat([0.1, 0.01, 0.001], [50, 25, 25]), rtol=1e-12)
+    np.testing.assert_allclose(rates, np.repeat(0.1 ** np.arange(1, len(steps) + 1), steps), rtol=1e-12)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
@@ -253,6 +261,29 @@ def test_learning_rate__rises_to_its_peak_while_it_warms_up(schedule: str) -> No
     rates = [training.learning_rate(settings, step, 100) for step in range(100)]
     np.testing.assert_allclose(rates[:21], 0.1 * np.arange(1, 22) / 21, rtol=1e-12)
     np.testing.assert_allclose(rates[20:], [training.learning_rate(plain, step, 80) for step in range(80)], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["cifar_vgg11", "cifar_vgg16", "cifar_resnet34"])
+def test_recipes__of_wang2018_are_theirs(name: str) -> None:
+    """arXiv 1810.11750 and its code: 160 epochs in batches of 128, the rate divided by ten after 80 and 120."""
+    settings = load_recipe(ROOT / "config" / "networks" / f"{name}.yaml").training
+    steps = math.ceil(50_000 / settings.batch_size)
+    rates = [training.learning_rate(settings, epoch * steps, settings.epochs * steps) for epoch in range(160)]
+    np.testing.assert_allclose(rates, np.repeat([0.1, 0.01, 0.001], [80, 40, 40]), rtol=1e-12)
+    found = settings.epochs, settings.batch_size, settings.momentum, settings.weight_decay, settings.augmentation
+    assert found == (160, 128, 0.9, 5e-4, "flip_crop")
+
+
+def test_recipes__of_li2016_are_theirs() -> None:
+    """arXiv 1511.07543, as Caffe's: 450 000 steps of 256 images, the rate divided by ten every 100 000."""
+    settings = load_recipe(ROOT / "config" / "networks" / "caffenet.yaml").training
+    steps = settings.epochs * math.ceil(NAMED["imagenet"].training / settings.batch_size)
+    assert steps == pytest.approx(450_000, rel=2e-3)
+    rates = [training.learning_rate(settings, step, steps) for step in range(50_000, 450_000, 100_000)]
+    np.testing.assert_allclose(rates, [1e-2, 1e-3, 1e-4, 1e-5], rtol=1e-12)
+    falls = [training.learning_rate(settings, step - 1, steps) for step in range(100_000, 500_000, 100_000)]
+    np.testing.assert_allclose(falls, rates, rtol=1e-12)
+    assert (settings.batch_size, settings.momentum, settings.weight_decay) == (256, 0.9, 5e-4)
 
 
 # --- what is shown, and how it is computed ---

@@ -1,4 +1,4 @@
-"""ResNets of torchvision for images of 32 × 32 pixels, as in He et al. 2016, section 4.2, and Wang et al. 2018."""
+"""ResNets for images of 32 × 32 pixels: those of torchvision, as in Wang et al. 2018, and a small one."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -7,9 +7,11 @@ import torchvision.models
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
+from convergent import networks
+
 
 def resnet(num_classes: int, in_channels: int, depth: int = 18) -> nn.Module:
-    """A ResNet whose first convolution is 3 × 3, without stride and pooling.
+    """A ResNet whose first convolution is 3 × 3, without stride and pooling; initial weights as of `networks.kaiming`.
 
     Parameters
     ----------
@@ -19,7 +21,7 @@ def resnet(num_classes: int, in_channels: int, depth: int = 18) -> nn.Module:
     network = torchvision.models.get_model(f"resnet{depth}", weights=None, num_classes=num_classes)
     network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
-    return network
+    return networks.kaiming(network)
 
 
 def resnet_small(num_classes: int, in_channels: int, channels: Sequence[int] = (16, 32, 64, 128)) -> nn.Module:

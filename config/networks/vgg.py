@@ -5,25 +5,29 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from convergent import networks
+
 
 def vgg(
     num_classes: int,
     in_channels: int,
     channels: Sequence[int] = (32, 64, 128, 256, 256),
     convolutions: Sequence[int] = (2, 2, 2, 2, 2),
-    hidden: int = 512,
+    hidden: Sequence[int] = (512,),
+    kaiming: bool = False,
 ) -> nn.Module:
-    """Stages of 3×3 convolutions that halve the image, and one hidden layer.
+    """Stages of 3×3 convolutions that halve the image, and fully connected layers.
 
     VGG-11 has 64, 128, 256, 512, 512 channels and 1, 1, 2, 2, 2 convolutions, VGG-16 2, 2, 3, 3, 3 (Simonyan and
-    Zisserman 2015); of the three fully connected layers for ImageNet two are left, as usual on CIFAR.
+    Zisserman 2015); two hidden layers of 512 units follow on CIFAR (Wang et al. 2018).
 
     Parameters
     ----------
     num_classes, in_channels : of the data
     channels : of the convolutions of each stage
     convolutions : how many, in each stage
-    hidden : units of the fully connected layer before the last
+    hidden : units of each fully connected layer before the last
+    kaiming : the initial weights after He et al., as `networks.kaiming` draws them; else those of PyTorch
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     before = in_channels
@@ -33,9 +37,12 @@ def vgg(
             before = after
         layers[f"pool{stage}"] = nn.MaxPool2d(2)
     layers |= {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    layers["fc1"] = nn.Sequential(OrderedDict(linear=nn.Linear(before, hidden), relu=nn.ReLU()))
-    layers["classify"] = nn.Linear(hidden, num_classes)
-    return nn.Sequential(layers)
+    for i, after in enumerate(hidden, start=1):
+        layers[f"fc{i}"] = nn.Sequential(OrderedDict(linear=nn.Linear(before, after), relu=nn.ReLU()))
+        before = after
+    layers["classify"] = nn.Linear(before, num_classes)
+    network = nn.Sequential(layers)
+    return networks.kaiming(network) if kaiming else network
 
 
 def _convolution(before: int, after: int) -> nn.Module:

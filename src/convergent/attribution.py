@@ -7,7 +7,6 @@ where the ReLU was off (Zeiler and Fergus 2014, arXiv 1311.2901). Of other nonli
 
 import warnings
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from captum.attr import Deconvolution, GuidedBackprop
@@ -28,7 +27,7 @@ def until(network: nn.Module, layer: str, *, before_relu: bool = False) -> Graph
     layer : the node whose activations it returns, [image, unit, y, x] or [image, unit]
     before_relu : return what enters the node, where that is a ReLU
     """
-    made = cast(GraphModule, networks.extractor(network, [layer]))
+    made = networks.extractor(network, [layer])
     graph: Graph = made.graph
     (output,) = (node for node in graph.nodes if node.op == "output")
     node: Node = output.args[0][layer]

@@ -255,7 +255,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Architecture:
-    name: str = key("`convnet`, a model of torchvision, or a function in `file`")
+    name: str = key("`convnet`, a classifier of torchvision, or a function in `file`")
     arguments: Mapping[str, Any] | None = key("arguments of that function", None)
     file: str | None = key("a Python file of your own that defines the function", None)
 
@@ -268,8 +268,14 @@ class Training:
     momentum: float = key("momentum of SGD", 0.9, minimum=0, exclusiveMaximum=1)
     weight_decay: float = key("weight decay of SGD", 0.0, minimum=0)
     schedule: Literal["cosine", "step", "constant"] = key(
-        "how the learning rate falls: along half a cosine, to a tenth after 1/2 and again after 3/4, not at all",
-        "cosine",
+        "how the learning rate falls: along half a cosine, to a tenth at each of `drops`, not at all", "cosine"
+    )
+    drops: tuple[float, ...] = key(
+        "shares of the training, after it has warmed up, at which the schedule `step` falls",
+        (0.5, 0.75),
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
     )
     warmup: float = key("share of the training in which the rate rises to its peak", 0.0, minimum=0, exclusiveMaximum=1)
     augmentation: Literal["none", "flip", "flip_crop"] = key(

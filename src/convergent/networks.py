@@ -18,7 +18,8 @@ import torch
 import torchvision.models
 from torch import nn
 from torch.fx import GraphModule, Node
-from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.feature_extraction import NodePathTracer
 
 from convergent.config import Recipe
 from convergent.data import Images
@@ -63,6 +64,21 @@ def convnet(
     return network
 
 
+def kaiming(network: nn.Module) -> nn.Module:
+    """A network with its weights drawn anew as in Wang et al. 2018, and biases of zero.
+
+    Those of convolutions are from N(0, 2 / inputs), after He et al. 2015, of fully connected layers from N(0, 0.01²).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    return network
+
+
 def build(
     name: str, arguments: Mapping[str, Any] | None, file: Path | None, num_classes: int, in_channels: int
 ) -> nn.Module:
@@ -70,7 +86,7 @@ def build(
 
     Parameters
     ----------
-    name : ``convnet``, a model of torchvision, or a function in `file`
+    name : ``convnet``, a classifier of torchvision, or a function in `file`
     arguments : passed to that function
     file : a Python file that defines ``name(num_classes=…, in_channels=…, **arguments)``
     num_classes, in_channels : of the data; torchvision's models are not told the channels
@@ -111,6 +127,50 @@ def of_recipe(recipe: Recipe, images: Images) -> nn.Module:
     return build(architecture.name, architecture.arguments, file, len(images.class_names), images.shape[0])
 
 
+def graph(network: nn.Module, image_shape: Sequence[int], classes: int) -> dict[str, Any]:
+    """What a plan and a recording know of a network, without computing any of it.
+
+    Parameters
+    ----------
+    network : moved to the meta device
+    image_shape : channel, y, x of one image
+    classes : of the data
+
+    Returns
+    -------
+    ``nodes`` and ``relu`` as of `nodes`; ``parameters``, how many; ``operations`` of a forward pass of one image, a
+    multiplication and an addition counted as two
+
+    Raises
+    ------
+    InputError : if the network does not take the images, or answers in training with anything but a value a class
+    """
+    parameters = sum(p.numel() for p in network.parameters())
+    try:
+        shapes, relu = nodes(network, image_shape)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"does not take images of {tuple(image_shape)}: {reason}") from None
+    operations = _operations(network, image_shape, classes)
+    return {"parameters": parameters, "operations": operations, "nodes": shapes, "relu": relu}
+
+
+def _operations(network: nn.Module, image_shape: Sequence[int], classes: int) -> int:
+    """Those of a forward pass of one image in training, where some networks of torchvision have auxiliary outputs."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        try:
+            answer = network.train()(torch.empty(2, *image_shape, device="meta"))
+        except RuntimeError as error:
+            answer = f"an error ({str(error).splitlines()[0]})"
+    if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
+        found = list(answer.shape) if isinstance(answer, torch.Tensor) else getattr(answer, "_fields", answer)
+        raise InputError(
+            f"two images in training: not {classes} values each, but {found}; where these are auxiliary outputs of a "
+            "network of torchvision, set aux_logits: false in architecture.arguments"
+        )
+    return int(counter.get_total_flops()) // len(answer)
+
+
 def nodes(network: nn.Module, image_shape: Sequence[int]) -> tuple[dict[str, list[int]], list[str]]:
     """The layers that can be recorded, without computing any: one that follows a ReLU is a layer by default.
 
@@ -139,16 +199,21 @@ def nodes(network: nn.Module, image_shape: Sequence[int]) -> tuple[dict[str, lis
     return shapes, [name for name in shapes if is_relu(named[name], network)]
 
 
-def extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
+def extractor(network: nn.Module, layers: Sequence[str]) -> GraphModule:
     """A module that returns the activations of some layers by name: [image, unit, y, x] or [image, unit]."""
-    extracting: GraphModule = create_feature_extractor(network.eval(), return_nodes={layer: layer for layer in layers})
+    tracer = NodePathTracer()
+    extracting = GraphModule(network, tracer.trace(network.eval()))
+    named = {name: node for node, name in tracer.node_to_qualname.items()}
     for node in extracting.graph.nodes:
         # In place it would overwrite the node recorded before it.
         node.target = NOT_IN_PLACE.get(node.target, node.target)
         if node.target is nn.functional.relu:
             node.args, node.kwargs = node.args[:1], {"input": node.kwargs["input"]} if "input" in node.kwargs else {}
+        if node.op == "output":
+            node.args = ({layer: named[layer] for layer in layers},)
+    extracting.graph.eliminate_dead_code()
     extracting.recompile()
-    return extracting
+    return extracting.eval()
 
 
 def is_relu(node: Node, network: nn.Module) -> bool:

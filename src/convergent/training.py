@@ -126,7 +126,7 @@ def learning_rate(settings: Training, step: int, steps: int) -> float:
         case "constant":
             return settings.learning_rate
         case "step":
-            return settings.learning_rate * 0.1 ** ((passed >= 1 / 2) + (passed >= 3 / 4))
+            return settings.learning_rate * 0.1 ** sum(passed >= share for share in settings.drops)
         case "cosine":
             return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convergent import config, provenance
+from convergent import config, data, provenance
 from convergent.errors import InputError
 from convergent.steps import inspect
 
@@ -64,6 +64,8 @@ def test_run__describes_a_network(tmp_path: Path) -> None:
     found = run(tmp_path / "networks" / "net.json")
     parameters = (9 * 3 + 3) + (9 * 3 * 4 + 4) + (4 * 4 * 8 + 8) + (8 * 10 + 10)
     assert (found["network"], found["parameters"], found["image_shape"]) == ("net", parameters, [1, 8, 8])
+    products = 9 * 3 * 64 + 9 * 3 * 4 * 16 + 4 * 4 * 8 + 8 * 10
+    assert found["operations"] == 2 * products
     assert found["relu"] == ["conv1.relu", "conv2.relu", "fc1.relu"]
     assert list(found["nodes"].items()) == list(NODES.items())
 
@@ -110,7 +112,7 @@ def test_run__identifies_a_network_by_all_that_builds_it(tmp_path: Path, own: st
 
 def test_run__refuses_a_network_that_does_not_take_the_images(tmp_path: Path) -> None:
     """torchvision's networks want three channels, the digits have one: to be said before any training."""
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"\Anet: does not take images of \(1, 8, 8\): .*channel.*\Z"):
         run(tmp_path / "net.json", {"name": "resnet18"})
 
 
@@ -118,3 +120,11 @@ def test_run__refuses_layers_that_cannot_be_recorded(tmp_path: Path, own: str) -
     """A store holds [unit] or [unit, y, x] of an image, not [token, unit]: to be said before any training."""
     with pytest.raises(InputError, match=r"\A.*net has no layer 'act'"):
         run(tmp_path / "net.json", {"name": "Tokens", "file": own}, {"net": ["act"]})
+
+
+def test_run__lists_the_held_out_images_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ImageNet the others are over a million files."""
+    opened, load = [], data.load
+    monkeypatch.setattr(data, "load", lambda name, split, *given: opened.append(split) or load(name, split, *given))
+    run(tmp_path / "net.json")
+    assert opened == ["held_out"]

@@ -112,8 +112,17 @@ def test_described_network__counts_operations_and_stored_positions(project: Path
 
 def test_described_network__refuses_images_it_does_not_take(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "config" / "networks" / "net.yaml").write_text(yaml.safe_dump(RECIPE | {"data": "digits"}))
-    with pytest.raises(InputError, match=r"net does not take images of digits"):
+    with pytest.raises(InputError, match=r"net: does not take images of \(1, 8, 8\)"):
         run(project, capsys)
+
+
+def test_described_network__takes_one_that_computes_while_it_is_built(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RegNet makes its widths by tensors, which on the meta device have no numbers."""
+    regnet = RECIPE | {"architecture": {"name": "regnet_y_400mf"}}
+    (project / "config" / "networks" / "net.yaml").write_text(yaml.safe_dump(regnet))
+    assert run(project, capsys)["totals"]["jobs"] > 0
 
 
 @pytest.mark.parametrize(("layer", "named"), [("relu9", "relu9"), ("layer1.0.relux", "layer1.0.relu")])

@@ -44,16 +44,15 @@ def network(
     graph: Mapping[str, Any],
     chosen: Literal["all"] | Sequence[str],
     positions: Literal["all"] | int,
-    operations: int = 0,
 ) -> Network:
     """From what `inspect` writes.
 
     Parameters
     ----------
-    graph : ``nodes``, [unit, y, x] or [unit] of each, ``relu``, those that follow a ReLU, and ``parameters``
+    graph : ``nodes``, [unit, y, x] or [unit] of each, ``relu``, those that follow a ReLU, ``parameters`` and
+        ``operations``, which earlier files of `inspect` do not have
     chosen : layers to record, `all` that follow a ReLU or some nodes
     positions : of each image that are stored, at most
-    operations : of a forward pass
     """
     nodes: Mapping[str, Sequence[int]] = graph["nodes"]
     shapes = [nodes[name] for name in (graph["relu"] if chosen == "all" else chosen)]
@@ -65,5 +64,5 @@ def network(
         max(sizes),
         sum(sizes),
         graph["parameters"],
-        operations,
+        graph.get("operations", 0),
     )

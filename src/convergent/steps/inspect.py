@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convergent import data, networks
 from convergent.config import Recipe, check_layers, data_root, layers_of, network_identity, parse
-from convergent.errors import InputError
+from convergent.errors import about
 from convergent.files import write_json
 
 
@@ -26,20 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(
     *, network: str, recipe: Recipe, layers: str | dict[str, list[str]], data_root: Path | None, output: Path
 ) -> None:
-    images = data.load(recipe.data, "training", data_root, recipe.image_size)
-    made = networks.of_recipe(recipe, images)
-    try:
-        shapes, relu = networks.nodes(made, images.shape)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{network} does not take images of {recipe.data}, {images.shape}: {reason}") from None
-    check_layers(network, layers_of(layers, network), list(shapes), relu)
-    content = {
-        "network": network,
-        "parameters": sum(p.numel() for p in made.parameters()),
-        "image_shape": images.shape,
-        "identity": network_identity(recipe, Path()),
-        "nodes": shapes,
-        "relu": relu,
-    }
-    write_json(content, output)
+    # The held-out images have the same shape and classes, and are fewer to list.
+    images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
+    with about(network):
+        graph = networks.graph(networks.of_recipe(recipe, images), images.shape, len(images.class_names))
+    check_layers(network, layers_of(layers, network), list(graph["nodes"]), graph["relu"])
+    identity = network_identity(recipe, Path())
+    write_json({"network": network, "image_shape": images.shape, "identity": identity} | graph, output)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import zarr
-from torch.utils.flop_counter import FlopCounterMode
 
 from convergent import networks
 from convergent.config import (
@@ -68,19 +67,17 @@ def described_network(name: str, recipe: Recipe, experiment: Experiment) -> shap
     classes = known.classes if known else _classes(recipe)
     architecture = recipe.architecture
     file = Path(architecture.file) if architecture.file else None
-    with about(name), torch.device("meta"):
-        made = networks.build(architecture.name, architecture.arguments, file, classes, image_shape[0])
-    try:
-        nodes, relu = networks.nodes(made, image_shape)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{name} does not take images of {recipe.data}, {image_shape}: {reason}") from None
+    arguments = architecture.name, architecture.arguments, file, classes, image_shape[0]
+    with about(name):
+        try:
+            with torch.device("meta"):
+                made = networks.build(*arguments)
+        except NotImplementedError:  # some, as RegNet, compute with tensors while they are built
+            made = networks.build(*arguments)
+        graph = networks.graph(made, image_shape, classes)
     chosen = layers_of(experiment.layers, name)
-    check_layers(name, chosen, list(nodes), relu)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        made(torch.empty(1, *image_shape, device="meta"))
-    graph = {"nodes": nodes, "relu": relu, "parameters": sum(p.numel() for p in made.parameters())}
-    return shapes.network(graph, chosen, experiment.recording.positions, counter.get_total_flops())
+    check_layers(name, chosen, list(graph["nodes"]), graph["relu"])
+    return shapes.network(graph, chosen, experiment.recording.positions)
 
 
 def ratio(path: Path) -> float:
