@@ -175,6 +175,11 @@ def live(moments: Moments) -> np.ndarray:
     return np.diag(moments.comoment) > moments.n * (1e-12 * moments.mean_a) ** 2
 
 
+def standard_deviation(moments: Moments) -> Array:
+    """Of each unit, from the moments within a network; 0 of a dead one."""
+    return np.where(live(moments), np.sqrt(np.maximum(np.diag(moments.comoment), 0) / moments.n), 0.0)
+
+
 def correlation(pair: Pair) -> Array:
     """Pearson correlation r[unit_a, unit_b]; NaN where a unit is dead."""
     return _normalise(pair.ab, _norm(pair.a), _norm(pair.b))

@@ -111,6 +111,18 @@ def test_standard_error__is_that_of_images_deleted_and_all_fitted_again(
     np.testing.assert_allclose(standard_error(moments, LABEL_A, LABEL_B), expected, rtol=1e-9)
 
 
+def test_standard_error__of_a_unit_that_lives_in_one_fold(pair: Moments, data: tuple[np.ndarray, np.ndarray]) -> None:
+    """Without that fold it is dead, and so in no cluster."""
+    x, y = data
+    y[20:, 1] = 0
+    kept = [np.delete(np.arange(100), fold) for fold in np.split(np.arange(100), 5)]
+    labels = [np.where(y[images].any(axis=0), LABEL_B, -1) for images in kept]
+    again = [pair(x[images], y[images], folds=4) for images in kept]
+    left_out = np.array([measure.mean_r2(*errors(*of)) for of in zip(again, [LABEL_A] * 5, labels, strict=True)])
+    expected = np.sqrt(4 / 5 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    np.testing.assert_allclose(standard_error(pair(x, y), LABEL_A, LABEL_B), expected, rtol=1e-9)
+
+
 def test_mean_r2__without_mixed_clusters_is_undefined(moments: xr.Dataset) -> None:
     squared, total = errors(moments, np.zeros(6, int), np.ones(5, int))
     assert np.isnan(measure.mean_r2(squared, total)).all()

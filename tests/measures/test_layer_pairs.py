@@ -98,8 +98,11 @@ def test_layer_pairs__are_told_apart_by_name(chain: tuple[Layers, Layers]) -> No
     xr.testing.assert_identical(layer_pairs(found, on), compared(a, b))
 
 
-def test_layer_pairs__errors_leave_out_images(chain: tuple[Layers, Layers]) -> None:
+@pytest.mark.parametrize("lives", ["everywhere", "in one fold"])
+def test_layer_pairs__errors_leave_out_images(chain: tuple[Layers, Layers], lives: str) -> None:
     a, b = ({name: side[name] for name in list(side)[:2]} for side in chain)
+    if lives == "in one fold":
+        b["first"][{"unit": 1}] = b["first"][{"unit": 1}].where(b["first"]["fold"] == 2, 0)
     found, fold = compared(a, b), a["one"]["fold"].values
     values = []
     for k in range(K):

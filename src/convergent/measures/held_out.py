@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from convergent import folds
-from convergent.folds import Array, Moments, Pair
+from convergent.folds import Array, Pair
 
 # correlations within the predictors and with the targets → coefficients [..., target, predictor], standardised
 Fit = Callable[[Array, Array], Array]
@@ -43,8 +43,6 @@ class Splits(Sequence[Split]):
         return int(self.moments.sizes["fold"])
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
         if index >= len(self):
             raise IndexError(index)
         part = folds.fold(self.moments, index, self.replicate)
@@ -95,9 +93,12 @@ def scores_left_out(split: Sequence[Split], score: Score) -> Iterator[Errors]:
 
     Yields
     ------
-    errors of the other folds, in their order; of two folds NaN, since nothing is left to fit on
+    errors of the other folds, in their order; NaN of a target that is dead in all of these, and of two folds, since
+    nothing is left to fit on
     """
-    return left_out({out: score(*without(split, out)) for out in every_two(split) or each(split)}, len(split))
+    errors = {out: score(*without(split, out)) for out in every_two(split) or each(split)}
+    for (squared, total), (others, _) in zip(left_out(errors, len(split)), split, strict=True):
+        yield np.where(others.live_b, squared, np.nan), np.where(others.live_b, total, np.nan)
 
 
 def each(split: Sequence[Split]) -> list[Out]:
@@ -146,8 +147,8 @@ def squared_error(coefficients: Array, training: Pair, part: Pair, targets: slic
     training, part : the folds that were fitted, and the one held out
     targets : those that the coefficients are of
     """
-    scale = _scale(training.a)
-    weights = coefficients * _scale(training.b)[targets, None] / np.where(scale > 0, scale, 1.0)
+    scale = folds.standard_deviation(training.a)
+    weights = coefficients * folds.standard_deviation(training.b)[targets, None] / np.where(scale > 0, scale, 1.0)
     cross = np.einsum("...tp,pt->...t", weights, part.ab.comoment[:, targets])
     square = np.einsum("...tp,...tp->...t", weights, weights @ part.a.comoment)
     shift = (part.b.mean_a - training.b.mean_a)[targets] - weights @ (part.a.mean_a - training.a.mean_a)
@@ -157,8 +158,3 @@ def squared_error(coefficients: Array, training: Pair, part: Pair, targets: slic
 def squares(training: Pair, parts: Sequence[Pair]) -> Array:
     """Σ (y − training mean)² over each held-out fold, [fold, target]."""
     return np.stack([np.diag(one.b.comoment) + one.b.n * (one.b.mean_a - training.b.mean_a) ** 2 for one in parts])
-
-
-def _scale(moments: Moments) -> Array:
-    """Standard deviation of each unit, 0 for a dead one."""
-    return np.where(folds.live(moments), np.sqrt(np.maximum(np.diag(moments.comoment), 0) / moments.n), 0.0)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from convergent import folds
 from convergent.errors import InputError
-from convergent.folds import Array, Moments, Pair
+from convergent.folds import Array, Pair
 from convergent.measures.assignment import one_to_one_match
 from convergent.measures.held_out import correlations
 from convergent.measures.lasso import solve
@@ -87,7 +87,7 @@ def _fit(pair: Pair, grid: Array) -> tuple[Array, Array, Array]:
     same = np.where(units < len(r), units, -1)
     single = [_of_partners(between, partner) for partner in (np.full_like(units, -1), same, one_to_one_match(r.T))]
     coefficients = np.concatenate([np.stack(single), solve(within, between, np.append(grid, 0.0))])
-    scale_a, scale_b = _deviation(pair.a), _deviation(pair.b)
+    scale_a, scale_b = folds.standard_deviation(pair.a), folds.standard_deviation(pair.b)
     weight = coefficients * scale_b[:, None] / np.where(scale_a > 0, scale_a, 1.0)
     counted = np.count_nonzero(weight, axis=2)[:, pair.live_b]
     n_weights = counted.mean(axis=1) if counted.size else np.full(len(weight), np.nan)
@@ -100,8 +100,3 @@ def _of_partners(between: Array, partner: np.ndarray) -> Array:
     matched = np.flatnonzero(partner >= 0)
     coefficients[matched, partner[matched]] = between[partner[matched], matched]
     return coefficients
-
-
-def _deviation(moments: Moments) -> Array:
-    """Standard deviation of each unit, 0 of a dead one."""
-    return np.where(folds.live(moments), np.sqrt(np.maximum(np.diag(moments.comoment), 0) / moments.n), 0.0)
