@@ -258,6 +258,12 @@ def minutes(rule):
     return asked
 
 
+def minutes_of_training(wildcards, input, threads, attempt):
+    """Walltime of a training on a CPU by the plan, within limits; at each attempt so much more."""
+    ((network, recipe),) = described(input)
+    return attempt * times.training_minutes(times.seconds("train", network, recipe, EXPERIMENT), threads)
+
+
 def least(rule):
     """The same of a rule whose jobs read no layer."""
     return lambda wildcards, attempt: attempt * (SNAKEMAKE + math.ceil(1.25e-6 * memory.peak(rule, None, EXPERIMENT)))

@@ -38,7 +38,7 @@ rule train:
     threads: lambda wildcards: RECIPES[wildcards.network].training.threads
     resources:
         mem_mb=peak("train"),
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=minutes_of_training,
         gpu=GPU,
     params:
         recipe=recipe,

@@ -432,9 +432,7 @@ def test_pairs__of_other_stages_and_networks(comparison: dict[str, Any], expecte
 @pytest.mark.parametrize("path", sorted((ROOT / "config" / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_experiments__that_come_with_the_project_fit_their_recipes(path: Path) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    merged = DEFAULT | {
-        k: {**DEFAULT[k], **v} if isinstance(v, dict) and k in DEFAULT else v for k, v in content.items()
-    }
+    merged = DEFAULT | {k: {**DEFAULT[k], **v} if isinstance(DEFAULT.get(k), dict) else v for k, v in content.items()}
     experiment = config.build(config.Experiment, merged, "experiment")
     config.check_experiment(experiment)
     recipes = [(name, ROOT / "config" / "networks" / f"{name}.yaml") for name in experiment.networks]

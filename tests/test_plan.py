@@ -271,6 +271,21 @@ def test_seconds__are_unknown_where_the_training_images_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "threads", "minutes"),
+    [
+        (60, 1, 240),
+        (8 * 3600, 2, 240),
+        (8 * 3600 + 1, 2, 241),
+        (30 * 3600, 2, 900),
+        (90 * 3600, 2, 1440),
+        (None, 8, 1440),
+    ],
+)
+def test_training_minutes__follow_the_recipe(seconds: float | None, threads: int, minutes: int) -> None:
+    assert times.training_minutes(seconds, threads) == minutes
+
+
+@pytest.mark.parametrize(
     ("units", "folds", "expected"),
     [(64, 10, 2 * (1 + 10 + 45)), (1024, 10, 112), (1025, 10, 2 * (1 + 10)), (64, 2, 2 * (1 + 2 + 2))],
 )
@@ -378,6 +393,17 @@ def test_plan__refuses_what_snakemake_refuses(
     with pytest.raises(InputError) as refused:
         config.load(plan.overlaid(yaml.safe_load(plan.DEFAULT.read_text()), changes), ROOT)
     assert str(planned.value) == str(refused.value)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_experiments__name_layers_that_are_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    of = experiment(**yaml.safe_load(path.read_text(encoding="utf-8")))
+    named = of.layers if isinstance(of.layers, dict) else {}
+    for network, layers in named.items():
+        found = plan.described_network(network, RECIPES[network], of).layers
+        assert len(found) == len(layers)
+        assert max(layer.units for layer in found) <= 1024  # wider ones would take most of the time
 
 
 def test_text__shows_units_that_fit() -> None:

@@ -41,6 +41,7 @@ PICKED = 4e8  # image pairs of permuted kernels
 COMPARED = 1e9  # image pairs of permuted dissimilarities
 ELEMENTS = 1e8  # elements of p × p matrices, read, added and divided
 OPENED = 0.025  # seconds for a layer of a store that the table reads
+SHORTEST, LONGEST = 240, 1440  # minutes that the first attempt of a training asks for
 
 Work = Callable[[Network, Recipe, Experiment], float | None]
 
@@ -50,6 +51,14 @@ def seconds(rule: str, network: Network, recipe: Recipe, experiment: Experiment)
     start, work = RULES[rule]
     taken = work(network, recipe, experiment)
     return None if taken is None else start + taken
+
+
+def training_minutes(seconds: float | None, threads: int) -> int:
+    """Walltime of the first attempt of a training, from its time on one core; the longest where that is not known.
+
+    One that is cut off goes on from its last epoch at the next attempt, so the limits cost it no more than an epoch.
+    """
+    return LONGEST if seconds is None else min(max(math.ceil(seconds / threads / 60), SHORTEST), LONGEST)
 
 
 def fits(layer: Layer, experiment: Experiment) -> int:
