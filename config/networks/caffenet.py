@@ -28,8 +28,11 @@ def caffenet(num_classes: int, in_channels: int) -> nn.Module:
 
 
 def caffenet_small(num_classes: int, in_channels: int) -> nn.Module:
-    """Five convolutions and two hidden layers in the same order, of a third of the units; 32 × 32 pixels."""
-    return nn.Sequential(
+    """Five convolutions and two hidden layers in the same order, of a third of the units; 32 × 32 pixels.
+
+    Initial weights after He et al. 2015: of PyTorch's own, nothing is learned in the first hundred steps.
+    """
+    network = nn.Sequential(
         OrderedDict(
             conv1=_layer(nn.Conv2d(in_channels, 32, 5, padding=2), pool=_pooling(), norm=_normalisation()),
             conv2=_layer(nn.Conv2d(32, 64, 5, padding=2), pool=_pooling(), norm=_normalisation()),
@@ -41,6 +44,11 @@ def caffenet_small(num_classes: int, in_channels: int) -> nn.Module:
             fc8=nn.Linear(128, num_classes),
         )
     )
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return network
 
 
 def _layer(weights: nn.Module, **after: nn.Module) -> nn.Module:
