@@ -258,10 +258,11 @@ def minutes(rule):
     return asked
 
 
-def minutes_of_training(wildcards, input, threads, attempt):
+def minutes_of_training(wildcards, input, attempt):
     """Walltime of a training on a CPU by the plan, within limits; at each attempt so much more."""
     ((network, recipe),) = described(input)
-    return attempt * times.training_minutes(times.seconds("train", network, recipe, EXPERIMENT), threads)
+    seconds = times.seconds("train", network, recipe, EXPERIMENT)
+    return attempt * times.training_minutes(seconds, recipe.training.threads)
 
 
 def least(rule):
