@@ -34,7 +34,11 @@ from convergent.steps import _pair, plan
 
 ROOT = Path(__file__).parents[1]
 SCALING = ROOT / "docs" / "scaling.md"
-MEASURED = pd.read_csv(ROOT / "docs" / "measured" / "memory.csv").to_dict("records")
+MEASURED = [
+    row
+    for name in ("memory", "memory_threads")
+    for row in pd.read_csv(ROOT / "docs" / "measured" / f"{name}.csv").to_dict("records")
+]
 RECIPES = {path.stem: config.load_recipe(path) for path in (ROOT / "config" / "networks").glob("*.yaml")}
 NODE = 32  # cores
 
@@ -74,7 +78,7 @@ def test_memory__has_the_constants_of_the_code() -> None:
     assert (memory.TARGETS, memory.PATHS) == (sparse_prediction.TARGETS, sparse_prediction.PATH_BYTES)
     assert memory.FEW == code_types.MOST
     assert memory.OCTAVES == histograms.PART
-    assert times.WIDEST_REPEATED == sparse_prediction.WIDEST_REPEATED
+    assert memory.WIDEST_REPEATED == sparse_prediction.WIDEST_REPEATED
     assert times.WIDEST_DESCENT == lasso.WIDEST_DESCENT
     assert stores.BLOCK == store.BLOCK
     assert set(store.SINGLY) == stores.WHOLE
@@ -195,7 +199,7 @@ def test_seconds__of_patches_are_those_of_its_passes() -> None:
 
 
 def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None]:
-    """What `memory.peak` is asked for a row of docs/measured/memory.csv."""
+    """What `memory.peak` is asked for a row of docs/measured/memory.csv or memory_threads.csv."""
     of = experiment(
         probe={"images": row["images"], "folds": row["folds"]},
         sparse_prediction={"alphas": row["alphas"]},
@@ -210,9 +214,11 @@ def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | No
     return row["rule"], of_layers(*(Layer(*shape) for shape in shapes)), of, None
 
 
-@pytest.mark.parametrize("row", MEASURED, ids=lambda row: f"{row['rule']}-{row['layers']}-{row['folds']}")
+@pytest.mark.parametrize(
+    "row", MEASURED, ids=lambda row: f"{row['rule']}-{row['layers']}-{row['folds']}-{row.get('threads', 1)}"
+)
 def test_peak__is_within_a_third_of_what_was_measured(row: dict[str, Any]) -> None:
-    found = memory.peak(*measured(row)) / 2**20
+    found = memory.peak(*measured(row), threads=row.get("threads", 1)) / 2**20
     assert row["max_rss_mib"] / 1.3 <= found <= row["max_rss_mib"] * 1.3
 
 
@@ -287,7 +293,7 @@ def test_training_minutes__follow_the_recipe(seconds: float | None, threads: int
 
 @pytest.mark.parametrize(
     ("units", "folds", "expected"),
-    [(64, 10, 2 * (1 + 10 + 45)), (1024, 10, 112), (1025, 10, 2 * (1 + 10)), (64, 2, 2 * (1 + 2 + 2))],
+    [(64, 10, 2 * (1 + 10 + 45)), (1024, 10, 112), (1025, 10, 2 * (1 + 10)), (64, 2, 2 * (1 + 2))],
 )
 def test_fits__are_those_of_sparse_prediction(units: int, folds: int, expected: int) -> None:
     """By hand: in both directions the whole, without each fold and, up to 1024 units, without each two."""

@@ -34,6 +34,7 @@ KERNEL_IMAGES = 10_000  # cka.KERNEL_IMAGES
 PICKED = 64  # cka.PICKED
 TARGETS = 128  # sparse_prediction.TARGETS
 PATHS = 128 * MIB  # sparse_prediction.PATH_BYTES
+WIDEST_REPEATED = 1024  # sparse_prediction.WIDEST_REPEATED
 FEW = 5  # code_types.MOST
 OCTAVES = 2**17  # histograms.PART
 READ = 2.5  # bytes for each byte that zarr reads or writes: shards, chunks, and what malloc keeps of them
@@ -232,12 +233,15 @@ def _matching(layer: Layer, experiment: Experiment, threads: int) -> float:
 
 
 def _sparse_prediction(layer: Layer, experiment: Experiment, threads: int) -> float:
-    """The moments, those of all folds but one; on each core a block of paths [alpha, target, predictor] in five."""
+    """The moments, those of all folds but one; on each core a fit, of wide layers one for all cores, and a block of
+    paths [alpha, target, predictor] in five.
+    """
     m, folds = _m(layer), experiment.probe.folds
     paths = experiment.sparse_prediction.alphas + 1 + stores.LAMBDAS + FEW
     block = min(8 * paths * min(TARGETS, layer.units) * layer.units, max(PATHS, 8 * paths * layer.units))
     split = 2 * folds * 3 * m if (3 + experiment.moments.permutations) * folds * m < SPLIT else 0
-    return _joined(layer, experiment) + split + 16 * m + threads * 5 * block
+    at_once = threads if layer.units <= WIDEST_REPEATED else 1
+    return _joined(layer, experiment) + split + (6 + 10 * at_once) * m + threads * 5 * block
 
 
 def _clustering(layer: Layer, experiment: Experiment, threads: int) -> float:

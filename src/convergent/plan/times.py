@@ -30,7 +30,6 @@ ASSIGNED = 2e10  # p³ of a one-to-one assignment
 DESCENDED = 1e8  # p² of one target and penalty of the LASSO, by coordinate descent
 PROXIMAL = 2.5e8  # the same by proximal gradient
 WIDEST_DESCENT = 1024  # lasso.WIDEST_DESCENT
-WIDEST_REPEATED = 1024  # sparse_prediction.WIDEST_REPEATED
 STARTED = 1500  # paths of one target
 ORDERS = 4  # of removed units, besides those at random
 PEELED = 7e9  # (2p)³ of the matches of subspaces at all distances
@@ -64,8 +63,8 @@ def training_minutes(seconds: float | None, threads: int) -> int:
 def fits(layer: Layer, experiment: Experiment) -> int:
     """Fits of all targets of sparse prediction: the whole, without each fold, and without each two unless too wide."""
     folds = experiment.probe.folds
-    pairs = math.comb(folds, 2) if folds > 2 else folds
-    return 2 * (1 + folds + (pairs if layer.units <= WIDEST_REPEATED else 0))  # in both directions
+    pairs = math.comb(folds, 2) if folds > 2 else 0  # of two folds nothing is left to fit on
+    return 2 * (1 + folds + (pairs if layer.units <= memory.WIDEST_REPEATED else 0))  # in both directions
 
 
 def _nothing(network: Network, recipe: Recipe, experiment: Experiment) -> float:
