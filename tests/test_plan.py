@@ -193,8 +193,9 @@ def test_seconds__of_patches_are_those_of_its_passes() -> None:
     assert times.seconds("patches", network, recipe(), of) == pytest.approx(7 + passes * 1e9 / times.FORWARD)
 
 
-def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None]:
+def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None, int, int]:
     """What `memory.peak` is asked for a row of docs/measured/memory.csv."""
+    cores = row["threads"], row["workers"]
     of = experiment(
         probe={"images": row["images"], "folds": row["folds"]},
         sparse_prediction={"alphas": row["alphas"]},
@@ -204,12 +205,12 @@ def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | No
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
             made = RECIPES[row["layers"]]
-            return row["rule"], plan.described_network(row["layers"], made, of), of, made
+            return row["rule"], plan.described_network(row["layers"], made, of), of, made, *cores
     shapes = (map(int, layer.split("x")) for layer in row["layers"].split())
-    return row["rule"], of_layers(*(Layer(*shape) for shape in shapes)), of, None
+    return row["rule"], of_layers(*(Layer(*shape) for shape in shapes)), of, None, *cores
 
 
-@pytest.mark.parametrize("row", MEASURED, ids=lambda row: f"{row['rule']}-{row['layers']}-{row['folds']}")
+@pytest.mark.parametrize("row", MEASURED, ids=lambda row: "{rule}-{layers}-{folds}-{threads}-{workers}".format(**row))
 def test_peak__is_within_a_third_of_what_was_measured(row: dict[str, Any]) -> None:
     found = memory.peak(*measured(row)) / 2**20
     assert row["max_rss_mib"] / 1.3 <= found <= row["max_rss_mib"] * 1.3
