@@ -235,14 +235,28 @@ def described(input):
     ]
 
 
+def on_node(rule, wildcards, threads, **known):
+    """Threads of a process and workers of a job on one node, by the engine that its rule, a profile or the user says."""
+    given, known = workflow.get_rule(rule).resources, known | {"rulename": rule, "async_run": workflow.async_run}
+    engine, tasks, nodes = (
+        given[name].evaluate(wildcards, threads=threads, **known).value if name in given else 1
+        for name in ("engine", "tasks", "nodes")
+    )
+    if engine == "local":
+        return {"threads": 1, "workers": threads}
+    return {"threads": threads, "workers": math.ceil(tasks / nodes) if engine == "slurm" else 0}
+
+
 def peak(rule):
     """Memory in MB as `python -m convergent plan` tells it, a quarter more and Snakemake's; at each attempt so much more.
 
-    Before the file of `inspect` exists, Snakemake asks again later.
+    On the engines `local` and `slurm` that of the workers too. Before the file of `inspect` exists, Snakemake asks again
+    later.
     """
 
     def megabytes(wildcards, input, threads, attempt):
-        held = max(memory.peak(rule, network, EXPERIMENT, recipe, threads) for network, recipe in described(input))
+        computing = on_node(rule, wildcards, threads, input=input, attempt=attempt)
+        held = max(memory.peak(rule, network, EXPERIMENT, recipe, **computing) for network, recipe in described(input))
         return attempt * (SNAKEMAKE + math.ceil(1.25e-6 * held))
 
     return megabytes

@@ -34,11 +34,7 @@ from convergent.steps import _pair, plan
 
 ROOT = Path(__file__).parents[1]
 SCALING = ROOT / "docs" / "scaling.md"
-MEASURED = [
-    row
-    for name in ("memory", "memory_threads")
-    for row in pd.read_csv(ROOT / "docs" / "measured" / f"{name}.csv").to_dict("records")
-]
+MEASURED = pd.read_csv(ROOT / "docs" / "measured" / "memory.csv").to_dict("records")
 RECIPES = {path.stem: config.load_recipe(path) for path in (ROOT / "config" / "networks").glob("*.yaml")}
 NODE = 32  # cores
 
@@ -198,8 +194,9 @@ def test_seconds__of_patches_are_those_of_its_passes() -> None:
     assert times.seconds("patches", network, recipe(), of) == pytest.approx(7 + passes * 1e9 / times.FORWARD)
 
 
-def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None]:
-    """What `memory.peak` is asked for a row of docs/measured/memory.csv or memory_threads.csv."""
+def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | None, int, int]:
+    """What `memory.peak` is asked for a row of docs/measured/memory.csv."""
+    cores = row["threads"], row["workers"]
     of = experiment(
         probe={"images": row["images"], "folds": row["folds"]},
         sparse_prediction={"alphas": row["alphas"]},
@@ -209,16 +206,14 @@ def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | No
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
             made = RECIPES[row["layers"]]
-            return row["rule"], plan.described_network(row["layers"], made, of), of, made
+            return row["rule"], plan.described_network(row["layers"], made, of), of, made, *cores
     shapes = (map(int, layer.split("x")) for layer in row["layers"].split())
-    return row["rule"], of_layers(*(Layer(*shape) for shape in shapes)), of, None
+    return row["rule"], of_layers(*(Layer(*shape) for shape in shapes)), of, None, *cores
 
 
-@pytest.mark.parametrize(
-    "row", MEASURED, ids=lambda row: f"{row['rule']}-{row['layers']}-{row['folds']}-{row.get('threads', 1)}"
-)
+@pytest.mark.parametrize("row", MEASURED, ids=lambda row: "{rule}-{layers}-{folds}-{threads}-{workers}".format(**row))
 def test_peak__is_within_a_third_of_what_was_measured(row: dict[str, Any]) -> None:
-    found = memory.peak(*measured(row), threads=row.get("threads", 1)) / 2**20
+    found = memory.peak(*measured(row)) / 2**20
     assert row["max_rss_mib"] / 1.3 <= found <= row["max_rss_mib"] * 1.3
 
 

@@ -1,7 +1,9 @@
 """The plan of the small experiment, held against a dry run and against what the finished run has written and held."""
 
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -15,7 +17,7 @@ from workflow.project import Project, copy_of_project
 
 from convergent import config
 from convergent.config import Experiment
-from convergent.plan import shapes, stores
+from convergent.plan import memory, shapes, stores
 
 RULE_OF_FOLDER = {"moments": "within", "rdms": "rdm"}
 
@@ -94,3 +96,23 @@ def test_plan__tells_the_memory_of_every_job(finished: Project) -> None:
     for rule, held in compared.items():
         assert held / 1.3 <= rows[rule]["memory"] / 2**20 <= held * 1.5, rule
     assert len(compared) > len(rows) / 2, f"{sorted(compared)} alone"
+
+
+def test_mem_mb__counts_the_processes_of_an_engine(tmp_path: Path) -> None:
+    project, target = copy_of_project(tmp_path), "results/moments/small-s0-final--small-s1-final.zarr"
+    project.snakemake("results/networks/small.json")
+    content = yaml.safe_load((tmp_path / "config/config.yaml").read_text())
+    experiment: Experiment = config.build(Experiment, content, "test")
+    network = shapes.network(json.loads((tmp_path / "results/networks/small.json").read_text()), "all", "all")
+    for engine, computing in {
+        "'threads'": {"threads": 3},
+        "local": {"threads": 1, "workers": 3},
+        "slurm": {"threads": 3, "workers": 4},  # seven on two nodes
+    }.items():
+        given = [f"between:{resource}" for resource in (f"engine={engine}", "tasks=7", "nodes=2")]
+        options = ["--cores=3", "--set-threads=between=3", "--set-resources", *given]
+        told = project.snakemake("--dry-run", target, *options).stdout
+        asked = re.search(r"^rule between:\n(?:    .*\n)*?    resources: .*?\bmem_mb=(\d+)", told, re.M)
+        assert asked, told
+        expected = 400 + math.ceil(1.25e-6 * memory.peak("between", network, experiment, **computing))
+        assert int(asked[1]) == expected, engine

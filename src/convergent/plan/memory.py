@@ -38,24 +38,37 @@ WIDEST_REPEATED = 1024  # sparse_prediction.WIDEST_REPEATED
 FEW = 5  # code_types.MOST
 OCTAVES = 2**17  # histograms.PART
 READ = 2.5  # bytes for each byte that zarr reads or writes: shards, chunks, and what malloc keeps of them
+APART = {"rdm"}  # rules whose workers each hold what threads share: the panel
 
 Work = Callable[[Network, Experiment, Recipe | None, int], float]
 
 
 def peak(
-    rule: str, network: Network | None, experiment: Experiment, recipe: Recipe | None = None, threads: int = 1
+    rule: str,
+    network: Network | None,
+    experiment: Experiment,
+    recipe: Recipe | None = None,
+    threads: int = 1,
+    workers: int = 0,
 ) -> int:
-    """Bytes that a job of a rule holds at most.
+    """Bytes that a job of a rule holds at most, all its processes on a node together.
 
     Parameters
     ----------
     rule : its name
     network : that the job reads; None for the rules that read none
     experiment, recipe : with all numbers that enter; the recipe where its images or classes do
-    threads : of the job
+    threads : of the job, or of each worker
+    workers : processes that compute for that of the step, on the engines ``local`` and ``slurm``; 0: it computes itself
     """
     base, work = RULES[rule]
-    return base if network is None else base + math.ceil(work(network, experiment, recipe, threads))
+    if network is None:
+        return base
+    if rule in APART and workers:
+        held = workers * work(network, experiment, recipe, threads)
+    else:
+        held = work(network, experiment, recipe, threads * max(workers, 1))
+    return base * (1 + workers) + math.ceil(held)
 
 
 def draws_together(layer: Layer, experiment: Experiment) -> int:
@@ -155,14 +168,16 @@ def _together(rule: str, work: Callable[[Layer, Experiment, int], float]) -> Wor
 
 def _moments(layer: Layer, experiment: Experiment, threads: int, sides: int, permutations: int) -> float:
     """In each thread a chunk and a tile of each side and the block of comoments that a task adds up; the comoments of
-    all folds and, in whole chunks, those that are written; or, of layers that stream into their store, a shard.
+    all folds and, in whole chunks, those that are written; or, of layers that stream into their store, a shard in each
+    thread.
     """
     m, sets, folds = _m(layer), 1 + permutations, experiment.probe.folds
     tasks = threads * (sides * (_chunk(layer, experiment) + TILE) + min(COMOMENTS, sets * m))
     chunk = min(layer.units, stores.BLOCK)
     padded = 8 * (chunk * math.ceil(layer.units / chunk)) ** 2
     if folds * sets * m > HELD:
-        return tasks + max(min(folds, SHARD // padded), 1) * sets * m + READ * SHARD
+        written = min(threads * SHARD, folds * sets * padded)
+        return tasks + max(min(folds, SHARD // padded), 1) * sets * m + READ * written
     return tasks + folds * sets * m + READ * folds * max(permutations, 1) * padded
 
 
@@ -191,11 +206,14 @@ def _exemplars(layer: Layer, experiment: Experiment, threads: int) -> float:
 
 
 def _rdm(layer: Layer, experiment: Experiment, threads: int) -> float:
-    """A panel of images in float64, from the first image and scaled, with a copy; four image × image."""
+    """A panel of images in float64, from the first image and scaled, with a copy; where more images follow, in each
+    thread a chunk of them, in six copies; four image × image.
+    """
     images, chunk = min(experiment.rsa.images, experiment.probe.images), _chunk_images(layer, experiment)
     image = 8 * layer.positions * layer.units
-    panel = image * min(max(PANEL // image // chunk, 1) * chunk, images)
-    return 3 * panel + 4 * 8 * images**2
+    near = min(max(PANEL // image // chunk, 1) * chunk, images)
+    far = 6 * threads * chunk * image if near < images else 0
+    return 2 * near * image + max(near * image, far) + 4 * 8 * images**2
 
 
 def _statistics(layer: Layer, experiment: Experiment, threads: int) -> float:
