@@ -45,6 +45,4 @@ def _first_line(path: Path) -> str:
 
 if __name__ == "__main__":
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read once, when a step first loads OpenMP
-    # As Snakemake sets it for a job of one core: the last bits of a product depend on the threads of BLAS.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main(sys.argv[1:])
