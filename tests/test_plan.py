@@ -27,7 +27,7 @@ from convergent import (
 from convergent.config import Experiment, Recipe
 from convergent.datasets import NAMED
 from convergent.errors import InputError
-from convergent.measures import cka, code_types, held_out, lasso, maps, sparse_prediction, unit_removal
+from convergent.measures import cka, code_types, held_out, lasso, maps, row_blocks, sparse_prediction, unit_removal
 from convergent.plan import jobs, memory, shapes, stores, table, times
 from convergent.plan.shapes import Layer, Network
 from convergent.steps import _pair, plan
@@ -64,6 +64,7 @@ def test_memory__has_the_constants_of_the_code() -> None:
     assert memory.PANEL == rdms.HELD_BYTES
     assert memory.JOINED == _pair.IN_MEMORY
     assert memory.SPLIT == held_out.IN_MEMORY
+    assert (memory.ROW_BLOCK, memory.ROW_TILE) == (row_blocks.IMAGES, row_blocks.TILE_BYTES)
     assert memory.HISTOGRAMS == joint_histograms.MEMORY
     assert memory.COMOMENTS == moments.MEMORY
     assert memory.HELD == moments.HELD
@@ -225,7 +226,7 @@ def test_peak__grows_with_units_and_not_with_images() -> None:
     """But for what holds one value a unit and image, or compares images."""
     network, wider = of_layers(Layer(512, 16)), of_layers(Layer(1024, 16))
     few, many = (experiment(probe={"images": images}) for images in (20_000, 200_000))
-    of_images = {"cross_layer", "matching", "similarity", "ensemble"}
+    of_images = {"matching", "similarity", "ensemble"}
     whole = {"inspect", "train", "probe", "patches", "summary"}
     shared = {"rsa", "mutual_information", "ensemble"}  # of wider layers the latter holds less at once
     for rule in memory.RULES.keys() - whole:

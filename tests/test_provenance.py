@@ -59,7 +59,7 @@ IMPORTED = {
     "similarity": PAIR
     | {f"measures.{name}" for name in ("similarity", "cka", "cca", "matching", "assignment", "rows")},
     "cross_layer": {"store", "folds", "measures.summary", "measures.cross_layer", "measures.cka", "steps._sides"}
-    | {"measures.rows", "snapshots"},
+    | {"measures.row_blocks", "measures.rows", "snapshots"},
     "layer_pairs": PASS
     | {"grids", "moments", "device", "tiles", "compiled", "steps._sides", "measures.summary", "measures.layer_pairs"}
     | {f"measures.{name}" for name in ("assignment", "held_out", "least_squares")},

@@ -7,12 +7,19 @@ import pytest
 import xarray as xr
 
 from convergent.errors import InputError
-from convergent.measures import cka, rows
+from convergent.measures import cka, row_blocks, rows
 from convergent.measures.cross_layer import DEFINITIONS, STATISTICS, cross_layer, summarise
 
 K = 5
 Rows = dict[str, xr.DataArray]
 Layer = Callable[..., xr.DataArray]
+
+
+@pytest.fixture(params=[(2048, 2**26), (7, 700)], autouse=True)
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows at once, or few images and few units, which may be of several layers."""
+    for name, value in zip(("IMAGES", "TILE_BYTES"), request.param, strict=True):
+        monkeypatch.setattr(row_blocks, name, value)
 
 
 @pytest.fixture

@@ -129,6 +129,7 @@ MODULES: dict[str, set[str]] = {
     **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES - {"matching"})]},
     "measures/matching": {"matching", "similarity"},
     "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs", "maps"},
+    "measures/row_blocks": {"cross_layer"},
     "measures/rows": {"matching", "similarity", "cross_layer"},
     "measures/cka": {"similarity", "cross_layer"},
     "measures/cca": {"similarity"},

@@ -27,12 +27,27 @@ def products(a: Rows, b: Rows) -> Array:
     [1 + fold, 3]; the last two NaN for fewer than four images. Costs 2·n·p·q multiplications for n images, p and q
     units, whatever the number of folds.
     """
-    norms_of = _image_norms(a), _image_norms(b)
-    found = [
-        _products(int(kept.sum()), float((comoment**2).sum()), norm_a, norm_b)
-        for kept, comoment, norm_a, norm_b in zip(a.kept, comoments(a, b), *norms_of, strict=True)
-    ]
-    return np.array(found)
+    norms_a, norms_b = _image_norms(a), _image_norms(b)
+    raw = np.array([(comoment**2).sum() for comoment in comoments(a, b)])
+    together = np.einsum("ki,ki->k", norms_a, norms_b)
+    return of_sums(a.kept.sum(axis=1), raw, together, norms_a.sum(axis=1) * norms_b.sum(axis=1))
+
+
+def of_sums(n: np.ndarray, raw: Array, together: Array, traces: Array) -> Array:
+    """The `products`, perhaps of many layers, from sums over the images that are kept.
+
+    Parameters
+    ----------
+    n : images that are kept, [1 + fold]
+    raw, together, traces : ⟨X, Y⟩, Σᵢ‖x̃ᵢ‖²‖ỹᵢ‖² and Σᵢ‖x̃ᵢ‖² Σᵢ‖ỹᵢ‖², [1 + fold, …]
+
+    Returns
+    -------
+    [1 + fold, 3, …]
+    """
+    n = np.where(n < 4, np.nan, n).reshape(-1, *[1] * (raw.ndim - 1))
+    debiased = raw - n / (n - 2) * together + traces / ((n - 1) * (n - 2))
+    return np.stack([raw, debiased, traces / (n - 1)], axis=1)
 
 
 def similarities(ab: Array, aa: Array, bb: Array) -> Array:
@@ -40,13 +55,14 @@ def similarities(ab: Array, aa: Array, bb: Array) -> Array:
 
     Parameters
     ----------
-    ab, aa, bb : products of A with B, A with A, B with B, [1 + fold, 3]
+    ab, aa, bb : products of A with B, A with A, B with B, [1 + fold, 3, …], with the same or matching dimensions
 
     Returns
     -------
-    [1 + fold, kind]: raw 0–1, debiased −1–1, calibrated ≤ 1, expected under permutation 0–1; NaN where a side is dead
+    [1 + fold, kind, …]: raw 0–1, debiased −1–1, calibrated ≤ 1, expected under permutation 0–1; NaN where a side is
+    dead
     """
-    norm_raw, norm_debiased = norms(aa, bb).T
+    norm_raw, norm_debiased = norms(aa, bb).swapaxes(0, 1)
     raw, expected = ab[:, 0] / norm_raw, ab[:, 2] / norm_raw
     # All images equally far from each other: every permutation looks the same.
     room = np.where(expected < 1 - RESOLUTION, 1 - expected, np.nan)
@@ -54,7 +70,7 @@ def similarities(ab: Array, aa: Array, bb: Array) -> Array:
 
 
 def norms(aa: Array, bb: Array) -> Array:
-    """√(⟨X, X⟩⟨Y, Y⟩), raw and debiased, [1 + fold, 2]; NaN where a side is dead."""
+    """√(⟨X, X⟩⟨Y, Y⟩), raw and debiased, [1 + fold, 2, …]; NaN where a side is dead."""
     return np.sqrt(_of_live(aa) * _of_live(bb))
 
 
@@ -79,14 +95,6 @@ def _image_norms(side: Rows) -> Array:
     """‖x̃ᵢ‖² about the mean of the images that are kept, [1 + fold, image]; 0 for images left out."""
     squares = (side.values**2).sum(axis=1) - 2 * side.mean @ side.values.T
     return np.where(side.kept, squares + (side.mean**2).sum(axis=1, keepdims=True), 0)
-
-
-def _products(n: int, raw: float, norm_a: Array, norm_b: Array) -> tuple[float, float, float]:
-    if n < 4:
-        return raw, np.nan, np.nan
-    traces = float(norm_a.sum() * norm_b.sum())
-    debiased = raw - n / (n - 2) * float(norm_a @ norm_b) + traces / ((n - 1) * (n - 2))
-    return raw, debiased, traces / (n - 1)
 
 
 def _of_live(within: Array) -> Array:

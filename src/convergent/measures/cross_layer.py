@@ -12,7 +12,7 @@ import xarray as xr
 
 from convergent import folds
 from convergent.folds import Array
-from convergent.measures import cka, rows
+from convergent.measures import cka, row_blocks
 from convergent.measures.summary import mean, summary
 
 DEFINITIONS = {
@@ -31,11 +31,12 @@ def cross_layer(
 ) -> xr.Dataset:
     """CKA of all layers of a pair, with standard errors over images.
 
-    Costs 2·n·Σp·Σq multiplications for n images and layers of p and q units; one layer of A and all of B are held.
+    Costs n·Σp·Σq multiplications for n images and layers of p and q units; blocks of images and units are held.
 
     Parameters
     ----------
-    rows_a, rows_b : spatial means ``[image, unit]`` by layer, with the coordinates ``image_id`` and ``fold``
+    rows_a, rows_b : spatial means ``[image, unit]`` by layer, with the coordinates ``image_id`` and ``fold``; on disk
+        they are read block by block
     one_recipe : whether layers of one name are the same layer; else what the summary says of same layers is NaN
 
     Returns
@@ -53,22 +54,16 @@ def cross_layer(
     for layer in (*rows_a.values(), *rows_b.values()):
         folds.check_same_images(first["image_id"].values, layer["image_id"].values)
         folds.check_same_folds(first["fold"].values, layer["fold"].values)
-    all_b = [rows.of(layer) for layer in rows_b.values()]
-    within_a, within_b = [], [cka.products(b, b) for b in all_b]
-    found = []
-    for layer in rows_a.values():
-        a = rows.of(layer)
-        within_a.append(cka.products(a, a))
-        found.append(
-            [cka.similarities(cka.products(a, b), within_a[-1], bb) for b, bb in zip(all_b, within_b, strict=True)]
-        )
-    similarity = np.moveaxis(np.array(found), (2, 3), (0, 1))  # [1 + fold, kind, layer_a, layer_b]
+    a, b = row_blocks.of(rows_a), row_blocks.of(rows_b)
+    within_a, within_b = row_blocks.within(a), row_blocks.within(b)
+    # [1 + fold, kind, layer_a, layer_b]
+    similarity = cka.similarities(row_blocks.products(a, b), within_a[..., None], within_b[:, :, None])
     raw, debiased, _, expected = similarity[0]
     error_raw, error_debiased, *_ = folds.standard_error(similarity[1:])
     names = list(rows_a), list(rows_b)
     same = np.equal.outer(np.array(names[0]), np.array(names[1])) & one_recipe
     shares, means = summarise(debiased, same)
-    n_live = [sum(bool(products[0, 0] > 0) for products in side) for side in (within_a, within_b)]
+    n_live = [(side[0, 0] > 0).sum() for side in (within_a, within_b)]
     # Counts and shares jump: no error. The mean of debiased CKA over all permutations is 0.
     error = folds.standard_error(summarise(left_out[1], same)[1] for left_out in similarity[1:])
     undefined = np.full(4, np.nan)

@@ -32,6 +32,7 @@ SHARD = 64 * MIB  # store.SHARD_BYTES
 SAMPLES = 512 * MIB  # samples.MEMORY
 KERNEL_IMAGES = 10_000  # cka.KERNEL_IMAGES
 PICKED = 64  # cka.PICKED
+ROW_BLOCK, ROW_TILE = 2048, 64 * MIB  # row_blocks.IMAGES, row_blocks.TILE_BYTES
 TARGETS = 128  # sparse_prediction.TARGETS
 PATHS = 128 * MIB  # sparse_prediction.PATH_BYTES
 WIDEST_REPEATED = 1024  # sparse_prediction.WIDEST_REPEATED
@@ -137,9 +138,10 @@ def _patches(network: Network, experiment: Experiment, recipe: Recipe | None, th
 
 
 def _cross_layer(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
-    """The spatial means of all layers of a network in float64, and of one of the other in five copies."""
-    images, units = experiment.probe.images, [layer.units for layer in network.layers]
-    return 8 * images * (sum(units) + 5 * max(units)) + 4 * 8 * max(units) ** 2
+    """Comoments of a tile of units in every fold, and blocks of the spatial means of these units in six copies."""
+    parts = experiment.probe.folds + 4
+    units = min(sum(layer.units for layer in network.layers), math.isqrt(ROW_TILE // (8 * parts)))
+    return 8 * units * (parts * units + 6 * min(ROW_BLOCK, experiment.probe.images))
 
 
 def _layer_pairs(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
