@@ -41,7 +41,7 @@ class Side:
 
 
 def of(layers: Mapping[str, xr.DataArray]) -> Side:
-    """The layers of a network; reads them twice.
+    """The layers of a network, which it reads twice.
 
     Parameters
     ----------
