@@ -166,7 +166,8 @@ def test_of__reads_a_chunk_once_for_each_panel_up_to_its_own(
 
 
 def test_of__memory_does_not_grow_with_the_images(labelled: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
-    width, panel = 60_000, 3
+    """Of rows so wide that Dask's own objects, which wait for Python's collector, do not count beside them."""
+    width, panel = 1_200_000, 3
     held(monkeypatch, np.empty((1, width)), panel)
     peaks = []
     for images in (12, 24):
@@ -179,4 +180,4 @@ def test_of__memory_does_not_grow_with_the_images(labelled: Layer, monkeypatch: 
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.25 * peaks[0]
-    assert peaks[1] < 5 * 8 * panel * width
+    assert peaks[1] < 4 * 8 * panel * width
