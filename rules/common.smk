@@ -16,7 +16,8 @@ sys.path.insert(0, str(ROOT / "src"))
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(ROOT / 'src'))}; ")
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
-from convergent import config as experiments
+import convergent.config
+from convergent import experiments
 from convergent.errors import InputError
 from convergent.files import read_json
 from convergent.plan import jobs, memory, times
@@ -28,7 +29,7 @@ SNAPSHOT = r"[a-z0-9_]+-s\d+-[a-z0-9_]+"
 
 
 def layers_of(network):
-    return experiments.layers_of(EXPERIMENT.layers, network)
+    return convergent.config.layers_of(EXPERIMENT.layers, network)
 
 
 def check_known_layers():
@@ -39,8 +40,8 @@ def check_known_layers():
             graph = read_json(file, "identity")
         except InputError:  # not there yet, or damaged, and then made anew
             continue
-        if graph["identity"] == experiments.network_identity(recipe, ROOT):
-            experiments.check_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
+        if graph["identity"] == convergent.config.network_identity(recipe, ROOT):
+            convergent.config.check_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
 
 
 try:
@@ -78,7 +79,7 @@ def recipe(wildcards):
 
 
 def identity(wildcards):
-    return experiments.network_identity(RECIPES[wildcards.network], ROOT)
+    return convergent.config.network_identity(RECIPES[wildcards.network], ROOT)
 
 
 def image_size(wildcards):
@@ -133,8 +134,8 @@ def all_stores():
     return [
         store
         for comparison in EXPERIMENT.comparisons
-        for measure in experiments.measures_of(EXPERIMENT, comparison)
-        for store in stores(measure, experiments.pairs(EXPERIMENT, comparison))
+        for measure in convergent.config.measures_of(EXPERIMENT, comparison)
+        for store in stores(measure, convergent.config.pairs(EXPERIMENT, comparison))
     ]
 
 
@@ -148,7 +149,7 @@ def all_probes():
 
 def pairs_of(comparison, networks):
     """The pairs of a comparison that are of one network, or of two different ones."""
-    pairs = experiments.pairs(EXPERIMENT, comparisons()[comparison])
+    pairs = convergent.config.pairs(EXPERIMENT, comparisons()[comparison])
     return [pair for pair in pairs if network_of("--".join(pair)) == networks]
 
 
@@ -175,7 +176,7 @@ def figure_untrained(wildcards):
     untrained = comparisons()[wildcards.comparison].untrained
     if untrained is None:
         return []
-    measures = [m for m in jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure] if m not in experiments.OF_ANSWERS]
+    measures = [m for m in jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure] if m not in convergent.config.OF_ANSWERS]
     return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.networks))]
 
 
@@ -199,14 +200,14 @@ def figures():
 
 def comparison_list():
     """What the table is about, as JSON."""
-    pairs = {name: experiments.pairs(EXPERIMENT, comparison) for name, comparison in comparisons().items()}
+    pairs = {name: convergent.config.pairs(EXPERIMENT, comparison) for name, comparison in comparisons().items()}
     return canonical(
         [
             {
                 "name": name,
                 "pairs": pairs[name],
                 "untrained": pairs.get(comparison.untrained),
-                "measures": experiments.measures_of(EXPERIMENT, comparison),
+                "measures": convergent.config.measures_of(EXPERIMENT, comparison),
                 "figures": jobs.figures(EXPERIMENT, comparison),
             }
             for name, comparison in comparisons().items()

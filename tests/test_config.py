@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergent import config
+from convergent import config, declarations, experiments
 from convergent.errors import InputError
 from convergent.provenance import canonical
 
@@ -201,7 +201,7 @@ def changed(content: Any, path: str | int, value: object) -> Any:
 
 def refusal(experiment: Any, root: Path) -> str:
     with pytest.raises(InputError) as caught:
-        config.load(experiment, root)
+        experiments.load(experiment, root)
     return str(caught.value)
 
 
@@ -258,7 +258,7 @@ def test_load__tells_a_fault_of_a_recipe_in_one_line(
 def test_load_recipe__tells_a_file_that_is_no_recipe_in_one_line(network: Path, content: bytes, expected: str) -> None:
     network.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        config.load_recipe(network)
+        experiments.load_recipe(network)
     assert "\n" not in str(caught.value)
     assert says(str(caught.value), f"mine.yaml: {expected}"), str(caught.value)
 
@@ -274,14 +274,14 @@ def test_build__names_the_misspelt_key_rather_than_the_one_it_leaves_missing(sec
     first, *_ = content
     misspelt = {f"{name}s" if name == first else name: value for name, value in content.items()}
     with pytest.raises(InputError, match=f"unknown key '{first}s'.*did you mean {first}"):
-        config.build(cls, misspelt, section)
+        declarations.build(cls, misspelt, section)
 
 
 @pytest.mark.parametrize("text", ["5e-4", "1e3", "2e+2", "-1e3"])
 def test_build__advises_a_number_that_yaml_reads_as_one(text: str) -> None:
     assert isinstance(yaml.safe_load(text), str)
     with pytest.raises(InputError) as caught:
-        config.build(config.Training, RECIPE["training"] | {"learning_rate": text}, "recipe")
+        declarations.build(config.Training, RECIPE["training"] | {"learning_rate": text}, "recipe")
     advised = str(caught.value).rpartition("write ")[2]
     assert yaml.safe_load(advised) == float(text)
 
@@ -334,10 +334,10 @@ def test_load__accepts_a_folder_of_images(
         (tmp_path / "faces" / "test" / "face" / f"{i}.png").touch()
     network.write_text(yaml.safe_dump(RECIPE | {"data": "faces", "image_size": 32}), encoding="utf-8")
     experiment = DEFAULT | {"networks": ["mine"], "probe": {"images": 20, "folds": 10, "seed": 0}}
-    _, recipes = config.load(experiment, root)
+    _, recipes = experiments.load(experiment, root)
     assert recipes["mine"].image_size == 32
     with pytest.raises(InputError, match=r"probe\.images: 30 is more than the 20 held-out images of faces"):
-        config.load(experiment | {"probe": {"images": 30, "folds": 10, "seed": 0}}, root)
+        experiments.load(experiment | {"probe": {"images": 30, "folds": 10, "seed": 0}}, root)
 
 
 @pytest.mark.parametrize(
@@ -355,12 +355,12 @@ def test_load__accepts_a_folder_of_images(
     ],
 )
 def test_load__accepts(root: Path, path: str, value: object) -> None:
-    experiment, recipes = config.load(changed(DEFAULT, path, value), root)
+    experiment, recipes = experiments.load(changed(DEFAULT, path, value), root)
     assert list(recipes) == list(experiment.networks) == ["digits_cnn"]
 
 
 def test_load__gives_what_the_files_say(root: Path) -> None:
-    experiment, recipes = config.load(DEFAULT, root)
+    experiment, recipes = experiments.load(DEFAULT, root)
     left_out = {"stage_b": None, "pairs": "seeds", "untrained": None}
     comparisons = [left_out | comparison for comparison in DEFAULT["comparisons"]]
     assert json.loads(canonical(asdict(experiment))) == DEFAULT | {"comparisons": comparisons, "name": None}
@@ -381,7 +381,7 @@ def turned(content: Any) -> Any:
 def test_load__takes_no_notice_of_the_order_of_keys(root: Path, network: Path) -> None:
     network.write_text(yaml.safe_dump(turned(RECIPE), sort_keys=False), encoding="utf-8")
     (one, recipes), (other, turned_recipes) = (
-        config.load(content | {"networks": [name]}, root)
+        experiments.load(content | {"networks": [name]}, root)
         for content, name in [(DEFAULT, "digits_cnn"), (turned(DEFAULT), "mine")]
     )
     assert canonical(asdict(one) | {"networks": []}) == canonical(asdict(other) | {"networks": []})
@@ -390,7 +390,7 @@ def test_load__takes_no_notice_of_the_order_of_keys(root: Path, network: Path) -
 
 @pytest.mark.parametrize("absent", ["architecture.arguments", "training.momentum", "training.schedule", None])
 def test_parse__reads_a_recipe_as_the_workflow_hands_it_over(absent: str | None) -> None:
-    recipe = config.build(config.Recipe, changed(RECIPE, absent, ABSENT) if absent else RECIPE, "recipe")
+    recipe = declarations.build(config.Recipe, changed(RECIPE, absent, ABSENT) if absent else RECIPE, "recipe")
     assert config.parse(config.Recipe)(canonical(asdict(recipe))) == recipe
 
 
@@ -403,7 +403,7 @@ def test_parse__raises_what_is_told_in_one_line(text: str) -> None:
 def test_pairs__are_all_pairs_of_seeds_of_every_network_whatever_the_order() -> None:
     networks, seeds = ("b", "a"), (5, 1, 30)
     content = DEFAULT | {"networks": list(networks), "seeds": list(seeds)}
-    experiment = config.build(config.Experiment, content, "experiment")
+    experiment = declarations.build(config.Experiment, content, "experiment")
     assert config.pairs(experiment, experiment.comparisons[0]) == [
         (f"{network}-s{one}-final", f"{network}-s{other}-final")
         for network in networks
@@ -424,8 +424,8 @@ def test_pairs__are_all_pairs_of_seeds_of_every_network_whatever_the_order() -> 
 )
 def test_pairs__of_other_stages_and_networks(comparison: dict[str, Any], expected: list[str]) -> None:
     content = DEFAULT | {"networks": ["b", "a"], "seeds": [5, 1], "comparisons": [{"name": "one"} | comparison]}
-    experiment = config.build(config.Experiment, content, "experiment")
-    config.check_experiment(experiment)
+    experiment = declarations.build(config.Experiment, content, "experiment")
+    experiments.check_experiment(experiment)
     assert ["--".join(pair) for pair in config.pairs(experiment, experiment.comparisons[0])] == expected
 
 
@@ -433,17 +433,17 @@ def test_pairs__of_other_stages_and_networks(comparison: dict[str, Any], expecte
 def test_experiments__that_come_with_the_project_fit_their_recipes(path: Path) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     merged = DEFAULT | {k: {**DEFAULT[k], **v} if isinstance(DEFAULT.get(k), dict) else v for k, v in content.items()}
-    experiment = config.build(config.Experiment, merged, "experiment")
-    config.check_experiment(experiment)
+    experiment = declarations.build(config.Experiment, merged, "experiment")
+    experiments.check_experiment(experiment)
     recipes = [(name, ROOT / "config" / "networks" / f"{name}.yaml") for name in experiment.networks]
-    config.check_recipes(experiment, {name: config.load_recipe(file) for name, file in recipes})
+    experiments.check_recipes(experiment, {name: experiments.load_recipe(file) for name, file in recipes})
     assert experiment.name == path.stem.replace("-", "_")
 
 
 def test_check_experiment__refuses_to_average_a_sample_of_positions() -> None:
     content = changed(DEFAULT, "recording.positions", 8) | {"measures": ["layer_pairs"]}
     with pytest.raises(InputError, match=r"^configuration: recording.positions: layer_pairs averages grids"):
-        config.check_experiment(config.build(config.Experiment, content, "experiment"))
+        experiments.check_experiment(declarations.build(config.Experiment, content, "experiment"))
 
 
 def test_measures_of__are_those_that_networks_and_stages_allow() -> None:
@@ -458,7 +458,7 @@ def test_measures_of__are_those_that_networks_and_stages_allow() -> None:
         {"stage": "init"},
     ]
     content["comparisons"] = [{"name": f"n{i}", "stage": "final"} | kind for i, kind in enumerate(kinds)]
-    experiment = config.build(config.Experiment, content, "experiment")
+    experiment = declarations.build(config.Experiment, content, "experiment")
     found = [config.measures_of(experiment, comparison) for comparison in experiment.comparisons]
     default = [*DEFAULT["measures"], "layer_pairs"]
     assert found == [
@@ -502,7 +502,7 @@ YAML = st.recursive(
 @given(place=st.sampled_from(list(places(DEFAULT))), value=YAML)
 def test_load__raises_nothing_but_an_input_error(root: Path, place: tuple[Any, ...], value: object) -> None:
     try:
-        config.load(placed(DEFAULT, place, value), root)
+        experiments.load(placed(DEFAULT, place, value), root)
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017
 
@@ -515,7 +515,7 @@ def test_load__raises_nothing_but_an_input_error_for_a_recipe(
     path = root / "config" / "networks" / "drawn.yaml"
     path.write_text(yaml.safe_dump(placed(RECIPE, place, value), allow_unicode=True), encoding="utf-8")
     try:
-        config.load(DEFAULT | {"networks": ["drawn"]}, root)
+        experiments.load(DEFAULT | {"networks": ["drawn"]}, root)
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017
     finally:
@@ -592,7 +592,7 @@ def test_readme__tells_every_key_as_it_is_declared(heading: str) -> None:
 
 
 def test_schema__is_the_one_of_the_declarations() -> None:
-    generated = json.dumps(config.json_schema(config.Experiment), indent=1) + "\n"
+    generated = json.dumps(declarations.json_schema(config.Experiment), indent=1) + "\n"
     assert (ROOT / "config" / "schema.json").read_text(encoding="utf-8") == generated
 
 

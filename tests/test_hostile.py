@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 
 from convergent import provenance, store
 from convergent.__main__ import main
-from convergent.config import load_recipe
 from convergent.errors import InputError
+from convergent.experiments import load_recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPE = json.dumps(

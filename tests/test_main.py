@@ -116,7 +116,7 @@ def test_main__imports_no_step_and_no_library_by_itself(tmp_path: Path) -> None:
 
 def test_snakefile__takes_no_scientific_library(tmp_path: Path) -> None:
     heavy = ["numpy", "pandas", "xarray", "torch", "zarr", "dask"]
-    assert loaded(tmp_path, ["convergent.config", "convergent.provenance"], heavy) == ""
+    assert loaded(tmp_path, ["convergent.experiments", "convergent.provenance"], heavy) == ""
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7")])

@@ -11,9 +11,10 @@ from torch import nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from convergent import data, networks
-from convergent.config import Architecture, Recipe, Training, load_recipe
+from convergent.config import Architecture, Recipe, Training
 from convergent.datasets import NAMED
 from convergent.errors import InputError
+from convergent.experiments import load_recipe
 
 # A network in a file of the user's: a convolution, and after it a ReLU of some kind.
 SOURCE = """

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from convergent import data, networks, training
-from convergent.config import Training, load_recipe
+from convergent.config import Training
 from convergent.datasets import NAMED
 from convergent.errors import InputError
+from convergent.experiments import load_recipe
 
 ROOT = Path(__file__).parents[1]
 

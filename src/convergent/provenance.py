@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent
 # Settings reach a step as parameters, a changed dimension is refused on reading, an error leaves no result, a changed
 # layout of the stores raises store.FORMAT, no step labels arrays from elsewhere, a folder takes the place of another
 # as it is: none of these changes a result.
-NOT_DIGESTED = {"schema", "config", "provenance", "errors", "files", "activations", "replacement"}
+NOT_DIGESTED = {"schema", "config", "declarations", "provenance", "errors", "files", "activations", "replacement"}
 MODULE = {"scikit-learn": "sklearn", "dask-ml": "dask_ml"}
 RECORDED = (
     "numpy",

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from convergent import config, data, networks, store
+from convergent import config, data, declarations, networks, store
 from convergent.errors import InputError
 from convergent.measures.ensemble import ensemble as measured
 from convergent.steps import (
@@ -33,7 +33,7 @@ from convergent.steps import (
     within,
 )
 
-RECIPE = config.build(
+RECIPE = declarations.build(
     config.Recipe,
     {
         "data": "digits",

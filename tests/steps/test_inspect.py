@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convergent import config, data, provenance
+from convergent import config, data, declarations, provenance
 from convergent.errors import InputError
 from convergent.steps import inspect
 
@@ -48,7 +48,7 @@ def run(output: Path, architecture: dict[str, Any] = CONVNET, layers: Any = "all
         "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.1},
         "stages": ["final"],
     }
-    recipe = config.build(config.Recipe, content, "test")
+    recipe = declarations.build(config.Recipe, content, "test")
     inspect.run(network="net", recipe=recipe, layers=layers, data_root=None, output=output)
     found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     return found

@@ -9,11 +9,11 @@ import pytest
 import torch
 import xarray as xr
 
-from convergent import config, data, networks, store
+from convergent import config, data, declarations, networks, store
 from convergent.errors import InputError
 from convergent.steps import _trained, exemplars, inspect, patches, probe, record, train
 
-RECIPE = config.build(
+RECIPE = declarations.build(
     config.Recipe,
     {
         "data": "digits",

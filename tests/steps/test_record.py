@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from convergent import config, data, networks, store
+from convergent import config, data, declarations, networks, store
 from convergent.errors import InputError
 from convergent.steps import inspect, probe, record, train
 
-RECIPE = config.build(
+RECIPE = declarations.build(
     config.Recipe,
     {
         "data": "digits",

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 import convergent
-from convergent import config, data, networks, provenance, training
+from convergent import config, data, declarations, networks, provenance, training
 from convergent.errors import InputError
 from convergent.steps import train
 
@@ -53,7 +53,7 @@ def recipe(
     content = CONTENT | {"training": CONTENT["training"] | of_training}
     content |= {"stages": stages} if stages else {}
     content |= {"architecture": architecture} if architecture else {}
-    built: config.Recipe = config.build(config.Recipe, content, "test")
+    built: config.Recipe = declarations.build(config.Recipe, content, "test")
     return built
 
 

@@ -163,7 +163,8 @@ MODULES: dict[str, set[str]] = {
         name: set()
         for name in ("__main__", "schema", "config", "provenance", "errors", "store", "steps/inspect", "activations")
     },
-    **{name: set() for name in ("damage", "datasets", "files", "mapped", "replacement", "steps/plan")},
+    **{name: set() for name in ("damage", "datasets", "declarations", "experiments", "files", "mapped")},
+    **{name: set() for name in ("replacement", "steps/plan")},
     **{f"plan/{part}": set() for part in PLAN},
 }
 

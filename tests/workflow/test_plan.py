@@ -15,7 +15,7 @@ import pytest
 import yaml
 from workflow.project import Project, copy_of_project
 
-from convergent import config
+from convergent import declarations, experiments
 from convergent.config import Experiment
 from convergent.plan import memory, shapes, stores
 
@@ -65,11 +65,11 @@ def test_plan__counts_the_jobs_of_a_dry_run(tmp_path: Path, changes: dict[str, A
 
 def test_plan__tells_the_bytes_of_every_store(finished: Project) -> None:
     content = yaml.safe_load((finished.root / "config" / "config.yaml").read_text())
-    experiment: Experiment = config.build(Experiment, content, "test")
+    experiment: Experiment = declarations.build(Experiment, content, "test")
     graph = json.loads((finished.root / "results" / "networks" / "small.json").read_text())
     layers = shapes.network(graph, "all", "all").layers
     results = finished.root / "results"
-    recipe = config.load_recipe(finished.root / "config" / "networks" / "small.yaml")
+    recipe = experiments.load_recipe(finished.root / "config" / "networks" / "small.yaml")
     seen = set()
     for path in sorted(results.rglob("*.zarr")):
         folder = path.parent.name
@@ -102,7 +102,7 @@ def test_mem_mb__counts_the_processes_of_an_engine(tmp_path: Path) -> None:
     project, target = copy_of_project(tmp_path), "results/moments/small-s0-final--small-s1-final.zarr"
     project.snakemake("results/networks/small.json")
     content = yaml.safe_load((tmp_path / "config/config.yaml").read_text())
-    experiment: Experiment = config.build(Experiment, content, "test")
+    experiment: Experiment = declarations.build(Experiment, content, "test")
     network = shapes.network(json.loads((tmp_path / "results/networks/small.json").read_text()), "all", "all")
     for engine, computing in {
         "'threads'": {"threads": 3},

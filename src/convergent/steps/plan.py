@@ -11,19 +11,11 @@ import torch
 import zarr
 
 from convergent import networks
-from convergent.config import (
-    Experiment,
-    Recipe,
-    build,
-    check_experiment,
-    check_layers,
-    check_recipes,
-    data_root,
-    layers_of,
-    load_recipe,
-)
+from convergent.config import Experiment, Recipe, check_layers, data_root, layers_of
 from convergent.datasets import NAMED
+from convergent.declarations import build
 from convergent.errors import InputError, about
+from convergent.experiments import check_experiment, check_recipes, load_recipe
 from convergent.files import read_yaml
 from convergent.plan import shapes, table
 
