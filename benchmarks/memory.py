@@ -53,14 +53,23 @@ def commands(folder: Path) -> dict[str, list[str]]:
     a, b, within, between, edges = (str(folder / f"{name}.zarr") for name in ("a", "b", "within", "between", "edges"))
     bins = ["--settings", json.dumps({"bins": 20, "samples": 200_000})]
     moments = ["--settings", json.dumps({"precision": "float64", "permutations": 1})]
-    pair = ["--activations-a", a, "--activations-b", b, "--edges-a", edges, "--edges-b", edges]
-    pair += ["--a", within, "--b", within, "--between", between, "--permutations", "1"]
+    coded = ["--activations-a", a, "--activations-b", b, "--edges-a", edges, "--edges-b", edges]
+    coded += ["--a", within, "--b", within, "--between", between, "--permutations", "1"]
+    sampled = ["--settings", json.dumps({"positions": 15_000, "draws": 20, "epsilons": [0.5], "seed": 0})]
+
+    def output(step: str) -> list[str]:
+        return ["--output", str(folder / f"{step}.zarr")]
+
     return {
         "within": ["--activations", a, "--output", within],
         "between": ["--a", a, "--b", b, *moments, "--output", between],
-        "statistics": ["--activations", a, "--moments", within, "--output", str(folder / "statistics.zarr")],
+        "statistics": ["--activations", a, "--moments", within, *output("statistics")],
         "edges": ["--activations", a, *bins, "--output", edges],
-        "mutual_information": [*pair, "--output", str(folder / "mutual_information.zarr")],
+        "exemplars": ["--activations", a, *output("exemplars")],
+        "rdm": ["--activations", a, *output("rdm")],
+        "mutual_information": [*coded, *output("mutual_information")],
+        "subspace_match_sampled": ["--a", a, "--b", b, *sampled, *output("subspace_match_sampled")],
+        "layer_pairs": ["--a", a, "--b", b, *moments, *output("layer_pairs")],
     }
 
 
