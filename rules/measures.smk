@@ -387,7 +387,7 @@ rule stitching:
     threads: 1
     resources:
         mem_mb=peak("stitching"),
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=minutes("stitching"),
         gpu=GPU,
     params:
         recipe=recipe,
@@ -423,7 +423,7 @@ rule unit_removal:
     threads: 1
     resources:
         mem_mb=peak("unit_removal"),
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=minutes("unit_removal"),
         gpu=GPU,
     params:
         recipe=recipe,

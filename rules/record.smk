@@ -39,7 +39,7 @@ rule record:
     threads: 1
     resources:
         mem_mb=peak("record"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("record"),
         gpu=GPU,
     params:
         recipe=recipe,
@@ -70,7 +70,7 @@ rule predictions:
     threads: 1
     resources:
         mem_mb=peak("predictions"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("predictions"),
         gpu=GPU,
     params:
         recipe=recipe,
@@ -103,7 +103,7 @@ rule patches:
     threads: 1
     resources:
         mem_mb=peak("patches"),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=minutes("patches"),
         gpu=GPU,
     params:
         recipe=recipe,

@@ -4,6 +4,7 @@ rule summary:
         stores=all_stores(),
         trainings=all_trainings(),
         probes=all_probes(),
+        inspected=ancient(expand("<networks>/{network}.json", network=EXPERIMENT.networks)),
     output:
         table=report(
             "<results>/tables/summary.csv",
@@ -20,8 +21,8 @@ rule summary:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=least("summary"),
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=peak("summary"),
+        runtime=minutes("summary"),
     params:
         comparisons=comparison_list(),
         name=f"--name {EXPERIMENT.name}" if EXPERIMENT.name else "",
@@ -57,7 +58,7 @@ rule figure:
     threads: 1
     resources:
         mem_mb=peak("figure"),
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=minutes("figure"),
     params:
         code=lambda wildcards: code_digest("steps.figure", f"figures.{wildcards.figure}"),
     shell:

@@ -13,7 +13,8 @@ import yaml
 
 from convergent import (
     activations,
-    config,
+    declarations,
+    experiments,
     histograms,
     joint_histograms,
     moments,
@@ -35,14 +36,14 @@ from convergent.steps import _pair, plan
 ROOT = Path(__file__).parents[1]
 SCALING = ROOT / "docs" / "scaling.md"
 MEASURED = pd.read_csv(ROOT / "docs" / "measured" / "memory.csv").to_dict("records")
-RECIPES = {path.stem: config.load_recipe(path) for path in (ROOT / "config" / "networks").glob("*.yaml")}
+RECIPES = {path.stem: experiments.load_recipe(path) for path in (ROOT / "config" / "networks").glob("*.yaml")}
 NODE = 32  # cores
 
 
 def experiment(**changes: object) -> Experiment:
     """The default experiment with changes to its sections."""
     default = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    built: Experiment = config.build(Experiment, plan.overlaid(default, changes), "test")
+    built: Experiment = declarations.build(Experiment, plan.overlaid(default, changes), "test")
     return built
 
 
@@ -123,6 +124,20 @@ def test_count__follows_measures_and_comparisons() -> None:
 
 
 @pytest.mark.parametrize(
+    ("comparisons", "expected"),
+    [
+        ([{"name": "one", "stage": "final"}], 3),
+        ([{"name": "one", "stage": "final", "untrained": "two"}, {"name": "two", "stage": "init"}], 6),
+        ([{"name": "one", "stage": "final"}, {"name": "two", "stage": "init", "pairs": "networks"}], 3),
+        ([{"name": "one", "stage": "init", "stage_b": "final", "pairs": "same_seed"}], 3),
+    ],
+)
+def test_drawn__is_of_one_network_and_its_untrained(comparisons: list[dict[str, str]], expected: int) -> None:
+    """By hand: two networks, three seeds."""
+    assert jobs.drawn(experiment(networks=["a", "b"], seeds=[0, 1, 2], comparisons=comparisons)) == expected
+
+
+@pytest.mark.parametrize(
     ("stages", "kept", "records", "between"),
     [
         (["final"], ("init", "final"), 6, 3 + 6),  # each network of a pair untrained beside the other
@@ -199,6 +214,7 @@ def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | No
     """What `memory.peak` is asked for a row of docs/measured/memory.csv."""
     cores = row["threads"], row["workers"]
     of = experiment(
+        seeds=list(range(row["seeds"])),
         probe={"images": row["images"], "folds": row["folds"]},
         sparse_prediction={"alphas": row["alphas"]},
         rsa={"images": row["rdm_images"]},
@@ -242,6 +258,17 @@ def test_peak__of_streamed_rules_is_that_of_the_largest_layer() -> None:
     assert (
         memory.peak("correlation", many, experiment()) > memory.peak("correlation", one, experiment()) + 19 * 5 * 2**23
     )
+
+
+def test_peak__of_the_last_jobs_grows_with_pairs() -> None:
+    """By hand: of two seeds and ten, one pair and 45, and as many untrained: 20 and 900 stores of pairs, 4 and 20 of
+    snapshots; three layers, twenty rows each.
+    """
+    network = of_layers(*[Layer(16, 16)] * 3)
+    few, many = (experiment(seeds=list(range(seeds))) for seeds in (2, 10))
+    found = {rule: memory.peak(rule, network, many) - memory.peak(rule, network, few) for rule in ("summary", "figure")}
+    assert found["summary"] == memory.ROW * 20 * 3 * (920 - 24)
+    assert found["figure"] == memory.OPENED * 3 * (90 - 2)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +420,7 @@ def test_plan__refuses_what_snakemake_refuses(
     with pytest.raises(InputError, match=f"^configuration: {told}") as planned:
         plan.run(config=tmp_path / "mine.yaml", for_machines=True, like=None)
     with pytest.raises(InputError) as refused:
-        config.load(plan.overlaid(yaml.safe_load(plan.DEFAULT.read_text()), changes), ROOT)
+        experiments.load(plan.overlaid(yaml.safe_load(plan.DEFAULT.read_text()), changes), ROOT)
     assert str(planned.value) == str(refused.value)
 
 
@@ -471,7 +498,7 @@ def page() -> str:
 
 def planned(overlay: dict[str, Any]) -> list[table.Row]:
     of = experiment(**overlay)
-    recipes = {name: config.load_recipe(Path("config", "networks", f"{name}.yaml")) for name in of.networks}
+    recipes = {name: experiments.load_recipe(Path("config", "networks", f"{name}.yaml")) for name in of.networks}
     return table.rows(of, recipes, {name: plan.described_network(name, recipes[name], of) for name in of.networks})
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from convergent import gain, reading, tables
 from convergent.measures.summary import summary
+from convergent.snapshots import network_of
 from convergent.store import Store
 
 PAIRS = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(3), 2)]
@@ -55,8 +56,9 @@ def of_results(
     results: Sequence[tables.Result], comparisons: Sequence[Mapping[str, object]], opening: Sequence[str] = ()
 ) -> str:
     table = tables.summarise(results)
+    details = {(one.comparison, network_of(one.pair), one.measure): reading.of_store(one.store) for one in results}
     return reading.write(
-        table, results, comparisons, opening, gain.correlations(table, dict.fromkeys(NETWORKS, "digits"))
+        table, details, comparisons, opening, gain.correlations(table, dict.fromkeys(NETWORKS, "digits"))
     )
 
 

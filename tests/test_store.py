@@ -76,6 +76,16 @@ def test_read__gives_what_was_saved(saved: Path, layers: dict[str, xr.Dataset]) 
     }
 
 
+def test_read__of_some_variables_opens_and_checks_these_alone(saved: Path) -> None:
+    for chunk in (saved / "fc" / "total").glob("c*"):
+        chunk.unlink()
+    chosen = ("n", "mean", "comoment", "unit")
+    found = store.read(saved, "moments_within", variables=chosen)
+    assert [set(dataset.variables) for dataset in found.layers.values()] == [set(chosen)] * 3
+    with pytest.raises(InputError, match=r"incomplete, fc/total holds 0 of 1 chunks"):
+        store.read(saved, "moments_within", variables=(*chosen, "total"))
+
+
 def test_read__gives_texts_of_a_transposed_array_where_they_were(tmp_path: Path) -> None:
     """zarr by itself writes them in the order of memory."""
     names = np.array([["a", "b", "c"], ["d", "e", "f"]], dtype=np.dtypes.StringDType()).T

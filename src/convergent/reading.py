@@ -229,7 +229,7 @@ SENTENCES = (
 
 def write(
     table: pd.DataFrame,
-    results: Sequence[tables.Result],
+    details: Mapping[tuple[str, str, str], Mapping[str, str]],
     comparisons: Sequence[Mapping[str, Any]],
     opening: Sequence[str],
     correlations: Sequence[Correlation],
@@ -239,7 +239,7 @@ def write(
     Parameters
     ----------
     table : from `tables.summarise`
-    results : that it is made of
+    details : what sentences name and no table holds, from `of_store`, by comparison, network and measure
     comparisons : with ``name``, ``pairs``, ``untrained`` (pairs or None) and ``figures``, in the order of the
         configuration
     opening : paragraphs, from `setting.write`
@@ -253,7 +253,7 @@ def write(
         for network, pairs in networks.items():
             named = " and ".join(network.split("--"))
             paragraphs.append(f"**{comparison['name']}**, {pairs} {'pair' if pairs == 1 else 'pairs'} of {named}.")
-            paragraphs += [f"- {text}" for text in _sentences(table, results, comparison, network)]
+            paragraphs += [f"- {text}" for text in _sentences(table, details, comparison, network)]
             own = (
                 one for one in correlations if (one.comparisons, one.networks) == ((comparison["name"],), (network,))
             )
@@ -264,12 +264,28 @@ def write(
     return "\n\n".join([f"{TITLE}\n{'=' * len(TITLE)}", *paragraphs, FOOTNOTE]) + "\n"
 
 
+def of_store(store: Store) -> dict[str, str]:
+    """What the text of a sentence names and no table holds, by a store of its measure."""
+    layers = store.layers.items()
+    bypassed = [f"``{layer}``" for layer, dataset in layers if dataset.attrs.get("bypassed")]
+    past = (
+        f" A skip connection bypasses {', '.join(bypassed)}: there the receiver sees the images past the layer as well."
+    )
+    sizes = [dataset["minimal_size"] for _, dataset in layers if "minimal_size" in dataset]
+    return {
+        "bypassed": past if bypassed else "",
+        "minimal_epsilon": f"{sizes[0].attrs['epsilon']:g}" if sizes else "",
+    }
+
+
 def _sentences(
-    table: pd.DataFrame, results: Sequence[tables.Result], comparison: Mapping[str, Any], network: str
+    table: pd.DataFrame,
+    details: Mapping[tuple[str, str, str], Mapping[str, str]],
+    comparison: Mapping[str, Any],
+    network: str,
 ) -> Iterator[str]:
     """Those whose statistics are in the table."""
     name = comparison["name"]
-    stores = {r.measure: r.store for r in results if r.comparison == name and network_of(r.pair) == network}
     for sentence in SENTENCES:
         if sentence.measure == "cross_layer" and "--" in network:  # different networks have no same layers
             continue
@@ -280,7 +296,7 @@ def _sentences(
             continue
         ranges = (_range(mean, form) for mean, form in zip(means, sentence.statistics.values(), strict=True))
         epsilon = statistics[0].partition(AT)[2]
-        said = [sentence.text.format(*ranges, epsilon=epsilon, **_of_store(stores[sentence.measure]))]
+        said = [sentence.text.format(*ranges, epsilon=epsilon, **details[of])]
         for kind in sentence.nulls:
             excess = tables.excess(table, *of, statistics[0], kind)
             if excess:
@@ -297,20 +313,6 @@ def _reported(table: pd.DataFrame, comparison: str, measure: str, statistic: str
     found = table.loc[(table["comparison"] == comparison) & (table["measure"] == measure), "statistic"].unique()
     reported = [other for other in found if at and other.startswith(name + at)]
     return min(reported, key=lambda other: abs(float(other.partition(AT)[2]) - float(epsilon)), default=statistic)
-
-
-def _of_store(store: Store) -> dict[str, str]:
-    """What the text of a sentence names and no table holds, by a store of its measure."""
-    layers = store.layers.items()
-    bypassed = [f"``{layer}``" for layer, dataset in layers if dataset.attrs.get("bypassed")]
-    past = (
-        f" A skip connection bypasses {', '.join(bypassed)}: there the receiver sees the images past the layer as well."
-    )
-    sizes = [dataset["minimal_size"] for _, dataset in layers if "minimal_size" in dataset]
-    return {
-        "bypassed": past if bypassed else "",
-        "minimal_epsilon": f"{sizes[0].attrs['epsilon']:g}" if sizes else "",
-    }
 
 
 def _correlated(one: Correlation) -> str:

@@ -8,7 +8,7 @@ store that looks complete. A chunk that is damaged or missing is an error that n
 import json
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +116,7 @@ class Store:
     attributes: dict[str, Any]
 
 
-def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
+def read(path: Path, kind: str, *, chunks: Any = None, variables: Collection[str] | None = None) -> Store:
     """Open a store lazily.
 
     Parameters
@@ -124,6 +124,7 @@ def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
     path : the store
     kind : name of its contract in `schema.CONTRACTS`
     chunks : None for lazy NumPy, ``{}`` for Dask arrays of the stored chunks
+    variables : those to open, coordinates too; None: all
 
     Raises
     ------
@@ -133,9 +134,9 @@ def read(path: Path, kind: str, *, chunks: Any = None) -> Store:
         raise InputError(f"{path}: there is no such store; run the step that writes it")
     _check_metadata(path)
     with _quiet(), _named(path):
-        _check_complete(path)
+        left_out = _check_complete(path, variables)
         with damage.named():
-            tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
+            tree = xr.open_datatree(path, engine="zarr", chunks=chunks, drop_variables=left_out)
         groups = {node.path.strip("/") or "/": node for node in tree.subtree}
         layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
     for layer, dataset in layers.items():
@@ -234,10 +235,18 @@ def _nchunks(array: zarr.Array[Any]) -> int:
     )
 
 
-def _check_complete(path: Path) -> None:
-    """A missing shard or array reads as zeros or NaN without an error: count them before anyone reads."""
-    group = zarr.open_group(path, mode="r")
+def _check_complete(path: Path, variables: Collection[str] | None) -> set[str]:
+    """A missing shard or array reads as zeros or NaN without an error: count them before anyone reads.
+
+    Returns the names of the variables that nobody will read.
+    """
+    group, left_out = zarr.open_group(path, mode="r"), set()
     for name, array in group.members(max_depth=None):
-        if isinstance(array, zarr.Array) and array.nchunks_initialized != _nchunks(array):
-            held, needed = array.nchunks_initialized, _nchunks(array)
+        if not isinstance(array, zarr.Array):
+            continue
+        variable = name.rpartition("/")[2]
+        if variables is not None and variable not in variables:
+            left_out.add(variable)
+        elif (held := array.nchunks_initialized) != (needed := _nchunks(array)):
             raise InputError(f"{path}: incomplete, {name} holds {held} of {needed} chunks; make it anew")
+    return left_out

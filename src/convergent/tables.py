@@ -19,6 +19,7 @@ from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
 WHOLE = "all"  # stands for the layer in a result that is of the network as a whole
+VARIABLES = ("summary", "summary_standard_error", "summary_null", "statistic", "null_kind")  # of a store that are read
 KEY = ["comparison", "layer", "measure", "statistic"]
 
 
@@ -48,7 +49,7 @@ def over_pairs(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def rows(result: Result) -> Iterator[tuple[object, ...]]:
     """The rows of one store, in order of layer, statistic and null; a null that is not defined has no row."""
     for layer, dataset in result.store.layers.items():
-        measured = dataset[["summary", "summary_standard_error", "summary_null"]].load()
+        measured = dataset[list(VARIABLES)].load()
         nulls = {}
         if result.untrained is not None:
             untrained = result.untrained.layers[layer]["summary"]

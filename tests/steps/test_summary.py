@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from convergent import config, store
+from convergent import config, declarations, store
 from convergent.errors import InputError
 from convergent.measures.summary import summary as summarised
 from convergent.steps import summary
@@ -32,7 +33,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
     trainings = [tmp_path / "training" / f"net-s{seed}" for seed in range(3)]
     for seed, folder in enumerate(trainings):
         folder.mkdir(parents=True)
-        recipe = asdict(config.build(config.Recipe, RECIPE, "test"))
+        recipe = asdict(declarations.build(config.Recipe, RECIPE, "test"))
         told = {"recipe": recipe, "seed": seed, "held_out_accuracy": 0.9 + seed / 100}
         (folder / "training.json").write_text(json.dumps(told), encoding="utf-8")
     text = np.array(["x"] * 12, dtype=np.dtypes.StringDType())
@@ -85,6 +86,33 @@ def test_run__without_anything_that_tells_likeness_has_no_correlation(made: dict
     made["comparisons"][0]["measures"] = ["ensemble"]
     summary.run(**made)
     assert set(pd.read_csv(made["table"])["statistic"]) == {"gain", "error_correlation"}
+
+
+def test_run__holds_few_stores_at_a_time(made: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result and its null, while those of the next are opened; of each what the table and the words tell."""
+    opened, alive, read = [], [], store.read
+
+    def seen(path: Path, kind: str, **options: Any) -> store.Store:
+        found = read(path, kind, **options)
+        assert all("matrix" not in dataset for dataset in found.layers.values())
+        opened.append(weakref.ref(found))
+        alive.append(sum(one() is not None for one in opened))
+        return found
+
+    for path in made["folder"].glob("matching/*.zarr"):
+        layers = read(path, "measure").layers
+        wide = {name: of.load().assign(matrix=(("unit_a", "unit_b"), np.eye(3))) for name, of in layers.items()}
+        store.save(wide, path.with_name(path.name.replace("final", "init")), "measure", {})
+    trained = made["comparisons"][0] | {"measures": ["matching"]}
+    init = [[snapshot.replace("final", "init") for snapshot in pair] for pair in PAIRS]
+    made["comparisons"] = [trained | {"untrained": init}, trained | {"name": "untrained", "pairs": init}]
+    monkeypatch.setattr(store, "read", seen)
+    summary.run(**made)
+    assert len(opened) == 3 + 3 + 3 + 1
+    assert max(alive) <= 4
+    rows = pd.read_csv(made["table"])
+    null = rows[(rows["comparison"] == "trained") & (rows["null_kind"] == "untrained") & (rows["layer"] == "fc")]
+    np.testing.assert_array_equal(null["value"], null["null"])
 
 
 def test_run__refuses_a_training_of_no_recipe(made: dict[str, Any]) -> None:

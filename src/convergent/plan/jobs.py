@@ -130,6 +130,23 @@ def made(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Cou
     return {rule: Counter(network_of("--".join(names)) for names in needed[rule]) for rule in order if rule in needed}
 
 
+def drawn(experiment: Experiment) -> int:
+    """Stores of a measure that a figure opens at most: of the pairs of a comparison and network, and of its untrained,
+    or of all ensembles.
+    """
+    of_names = {
+        comparison.name: Counter(network_of("--".join(pair)) for pair in pairs(experiment, comparison))
+        for comparison in experiment.comparisons
+    }
+    nothing: Counter[str] = Counter()
+    of_figures = (
+        number + of_names.get(comparison.untrained or "", nothing)[name]
+        for comparison in experiment.comparisons
+        for name, number in of_names[comparison.name].items()
+    )
+    return max(*of_figures, len(averaged(experiment)[1]))
+
+
 def results(experiment: Experiment) -> int:
     """Stores of all measures of all networks, which the table gathers."""
     of_measures = {
@@ -145,7 +162,7 @@ def results(experiment: Experiment) -> int:
 def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Counter[str]]:
     """Jobs of each rule and network, or ``{a}--{b}`` of different ones, in the order of the workflow.
 
-    A probe counts for the first network of its data.
+    A probe counts for the first network of its data, the summary for all networks together.
     """
     each = Counter(experiment.networks)
     first_of = {recipes[network].data: network for network in reversed(experiment.networks)}
@@ -154,7 +171,7 @@ def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Co
         "train": Counter({network: len(experiment.seeds) for network in each}),
         "probe": Counter(first_of.values()),
         **made(experiment, recipes),
-        "summary": Counter([experiment.networks[0]]),
+        "summary": Counter(["--".join(experiment.networks)]),
     }
     drawn: Counter[str] = Counter()
     for comparison in experiment.comparisons:

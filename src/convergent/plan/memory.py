@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from convergent import layout
 from convergent.config import Experiment, Recipe
 from convergent.datasets import NAMED
-from convergent.plan import stores
+from convergent.plan import jobs, stores
 from convergent.plan.shapes import Layer, Network
 
 MB = 10**6
@@ -38,6 +38,9 @@ PATHS = 128 * MIB  # sparse_prediction.PATH_BYTES
 WIDEST_REPEATED = 1024  # sparse_prediction.WIDEST_REPEATED
 FEW = 5  # code_types.MOST
 OCTAVES = 2**17  # histograms.PART
+ROW = 700  # bytes of a row of the table while it is made
+PANELS = 7 * MB  # of a layer of a figure
+OPENED = 280_000  # bytes of a layer of a store that a figure draws: what is open of it, and its lines
 READ = 2.5  # bytes for each byte that zarr reads or writes: shards, chunks, and what malloc keeps of them
 APART = {"rdm"}  # rules whose workers each hold what threads share: the panel
 
@@ -323,9 +326,18 @@ def _ensemble(network: Network, experiment: Experiment, recipe: Recipe | None, t
     return 8 * 8 * experiment.probe.images * (known.classes if known else stores.CLASSES_OF_FOLDER)
 
 
+def _summary(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
+    """The table; of the stores one is open at a time."""
+    return ROW * stores.ROWS * len(network.layers) * jobs.results(experiment)
+
+
 def _figure(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
-    """Four matrices of r of every layer at once, in two copies, and the colours of one."""
-    return 9 * sum(_m(layer) for layer in network.layers)
+    """Of every layer a panel, and of one pair four matrices of r in two copies, and the colours of one; or, of a figure
+    of all pairs, their open stores.
+    """
+    layers = len(network.layers)
+    matrices = 9 * sum(_m(layer) for layer in network.layers)
+    return PANELS * layers + max(matrices, OPENED * layers * jobs.drawn(experiment))
 
 
 # Bytes of Python with the libraries of the step and its compiled functions, before any data, as measured, and of its
@@ -358,6 +370,6 @@ RULES: Mapping[str, tuple[int, Work]] = {
     "unit_removal": (1100 * MB, _unit_removal),
     "ensemble": (232 * MB, _ensemble),
     "patches": (1250 * MB, _patches),
-    "summary": (270 * MB, _nothing),
-    "figure": (330 * MB, _figure),
+    "summary": (262 * MB, _summary),
+    "figure": (275 * MB, _figure),
 }

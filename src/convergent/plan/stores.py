@@ -17,6 +17,7 @@ LAMBDAS = 6  # penalties of Li et al. 2016, for the units of either network: of 
 ID_OF_FOLDER = 38  # characters of an image_id, {class}/{file}: as ImageNet's
 CLASS_NAME_OF_FOLDER = 9  # and of a class_name
 CLASSES_OF_FOLDER = 1000  # at most, as of ImageNet
+ROWS = 20  # of the table, for a layer of a result
 OTHER_MAPS = 4  # besides those of the LASSO
 WHOLE = {"fold", "replicate", "half", "map"}  # dimensions in chunks of one
 

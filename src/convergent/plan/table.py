@@ -12,7 +12,7 @@ from convergent.plan.shapes import Network
 # Bytes of a job that writes no store, as measured; a training writes its weights.
 OF_FILES = {"inspect": 5_000, "figure": 170_000}
 OF_TRAINING = 4_000  # history and description
-ROW, ROWS = 118, 20  # bytes of a row of the table, and rows for a layer of a result
+ROW = 118  # bytes of a row of the table
 # Bytes of activations after a ReLU for one that is written, by codec; None: not compressed.
 RATIOS = {"crc32c": None, "lz4": 1.2, "zstd": 1.7}
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -193,7 +193,7 @@ def _written(rule: str, networks: Sequence[tuple[Network, Recipe]], experiment: 
     if rule == "train":
         return len(recipe.stages) * 4 * network.parameters + OF_TRAINING
     if rule == "summary":
-        return ROW * ROWS * len(network.layers) * jobs.results(experiment)
+        return ROW * stores.ROWS * len(network.layers) * jobs.results(experiment)
     if rule == "patches":
         return stores.patches(network.layers, experiment, recipe)
     if rule in OF_FILES:

@@ -3,16 +3,20 @@
 import argparse
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from convergent import gain, setting, store, tables
-from convergent.config import ALIKE, OF_ANSWERS, Recipe, build
+from convergent.config import ALIKE, OF_ANSWERS, Recipe
+from convergent.declarations import build
 from convergent.files import read_json
-from convergent.reading import write
+from convergent.reading import of_store, write
+from convergent.snapshots import network_of
+
+# What is opened of a store: for the table, the words and the dissimilarity.
+VARIABLES = (*tables.VARIABLES, "minimal_size", "r_one_to_one", "layer_a", "layer_b")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +45,22 @@ def run(
     table: Path,
     reading: Path,
 ) -> None:
-    results = list(_results(comparisons, folder))
+    details = {}
+
+    def results() -> Iterator[tables.Result]:
+        for result in _results(comparisons, folder):
+            details[result.comparison, network_of(result.pair), result.measure] = of_store(result.store)
+            yield result
+
     trained = [_training(path) for path in trainings]
-    summary = tables.summarise(results)
+    summary = tables.summarise(results())
     correlations = gain.correlations(summary, {training.network: training.data for training in trained})
-    summary = pd.concat([summary, gain.rows(correlations)], ignore_index=True)
+    if correlations:  # an empty table has columns of objects, and would make all of them so
+        summary = pd.concat([summary, gain.rows(correlations)], ignore_index=True)
     table.parent.mkdir(parents=True, exist_ok=True)
     summary.to_csv(table, index=False, float_format="%.10g")
     opening = setting.write(name, trained, [_probe(path) for path in probes], comparisons)
-    reading.write_text(write(summary, results, comparisons, opening, correlations), encoding="utf-8")
+    reading.write_text(write(summary, details, comparisons, opening, correlations), encoding="utf-8")
 
 
 def _training(path: Path) -> setting.Training:
@@ -73,9 +84,10 @@ def _probe(path: Path) -> setting.Probe:
 
 
 def _results(comparisons: list[dict[str, Any]], folder: Path) -> Iterator[tables.Result]:
-    @cache
+    """One at a time: a store that is a null too is opened twice, which costs less than to keep it."""
+
     def opened(measure: str, name: str) -> store.Store:
-        return store.read(folder / measure / f"{name}.zarr", "measure")
+        return store.read(folder / measure / f"{name}.zarr", "measure", variables=VARIABLES)
 
     for comparison in comparisons:
         measures = comparison["measures"]
