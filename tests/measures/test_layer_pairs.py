@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LinearRegression
 
 from convergent import grids, moments
-from convergent.measures.layer_pairs import DEFINITIONS, STATISTICS, indices, layer_pairs, summarise
+from convergent.measures.layer_pairs import STATISTICS, indices, layer_pairs, summarise
 
 K = 5
 IMAGES = 100
@@ -83,7 +83,7 @@ def test_layer_pairs__agrees_with_raw_activations(chain: tuple[Layers, Layers]) 
     assert found["grid_y"].values.tolist() == [[4, 2, 1], [4, 2, 1], [1, 1, 1]]
     assert (found["grid_x"] == found["grid_y"]).all()
     for statistic in STATISTICS:
-        assert found["summary"].sel(statistic=statistic)["definition"].item() == DEFINITIONS[statistic]
+        assert found["summary"].sel(statistic=statistic)["definition"].item() == STATISTICS[statistic]
     assert all("long_name" in variable.attrs for variable in found.data_vars.values())
 
 

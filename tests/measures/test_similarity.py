@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from convergent.errors import InputError
-from convergent.measures.similarity import COUNTED, DEFINITIONS, STATISTICS, similarity
+from convergent.measures.similarity import COUNTED, STATISTICS, similarity
 
 K = 5
 Pair = Callable[..., xr.Dataset]
@@ -85,7 +85,7 @@ def test_similarity__says_what_each_statistic_is(
 ) -> None:
     found = measured(*data)
     for statistic in STATISTICS:
-        assert found["summary"].sel(statistic=statistic)["definition"].item() == DEFINITIONS[statistic]
+        assert found["summary"].sel(statistic=statistic)["definition"].item() == STATISTICS[statistic]
     assert all("long_name" in variable.attrs for variable in found.data_vars.values())
 
 

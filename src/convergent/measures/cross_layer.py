@@ -15,7 +15,7 @@ from convergent.folds import Array
 from convergent.measures import cka, row_blocks
 from convergent.measures.summary import mean, summary
 
-DEFINITIONS = {
+STATISTICS = {
     "n_layers_a": "layers of A with variance",
     "n_layers_b": "layers of B with variance",
     "share_same_layer_a": "share of the layers of A that B has too to which the same layer is the most similar of B",
@@ -23,7 +23,6 @@ DEFINITIONS = {
     "mean_same_layer": "mean debiased CKA of a layer with the same layer",
     "mean_other_layers": "mean debiased CKA of a layer with another",
 }
-STATISTICS = tuple(DEFINITIONS)
 
 
 def cross_layer(
@@ -88,11 +87,8 @@ def cross_layer(
         }
     )
     text = np.dtypes.StringDType()
-    return result.assign_coords(
-        layer_a=np.array(names[0], dtype=text),
-        layer_b=np.array(names[1], dtype=text),
-        definition=("statistic", np.array(list(DEFINITIONS.values()), dtype=text)),
-    ).assign_attrs(spatial="mean", n=first.sizes["image"])
+    result = result.assign_coords(layer_a=np.array(names[0], dtype=text), layer_b=np.array(names[1], dtype=text))
+    return result.assign_attrs(spatial="mean", n=first.sizes["image"])
 
 
 def summarise(debiased: Array, same: np.ndarray) -> tuple[Array, Array]:

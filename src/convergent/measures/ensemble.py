@@ -15,7 +15,7 @@ from convergent.errors import InputError, at_least
 from convergent.folds import Array
 from convergent.measures.summary import among_permuted, summary
 
-DEFINITIONS = {
+STATISTICS = {
     "accuracy_a": "share of images that A answers right",
     "accuracy_b": "share of images that B answers right",
     "accuracy_probabilities": "share that the mean of the probabilities answers right",
@@ -25,7 +25,6 @@ DEFINITIONS = {
     "share_disagreement": "share of images to which A and B give different answers",
     "error_correlation": "Pearson correlation of being wrong, A and B, over images",
 }
-STATISTICS = tuple(DEFINITIONS)
 
 
 def ensemble(
@@ -64,8 +63,7 @@ def ensemble(
     null = np.array([_statistics(_outcomes(logits_a, logits_b[order], label)) for order in orders])
     null[:, :2] = np.nan  # each network by itself is right as often by construction
     result = summary(STATISTICS, value, error, {"permuted_within_classes": null.mean(axis=0)})
-    text = np.array(list(DEFINITIONS.values()), dtype=np.dtypes.StringDType())
-    return result.assign(among_permuted(value, null)).assign_coords(definition=("statistic", text))
+    return result.assign(among_permuted(value, null))
 
 
 def _outcomes(logits_a: Array, logits_b: Array, label: np.ndarray) -> np.ndarray:

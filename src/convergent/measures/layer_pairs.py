@@ -28,7 +28,7 @@ INDICES = {
 }
 # Of each side the index that says how well the other network has what a layer has.
 BEST = (("cka", "ab"), ("r_one_to_one", "ab"), ("r2_ba", "a"), ("r2_ab", "b"))
-DEFINITIONS = {
+STATISTICS = {
     f"best_{index}_{side}": f"mean over the layers of {side.upper()} of their largest {index}"
     for index, sides in BEST
     for side in sides
@@ -37,7 +37,6 @@ DEFINITIONS = {
     "layer of largest CKA"
     for side in "ab"
 }
-STATISTICS = tuple(DEFINITIONS)
 Indices = tuple[Array, Array, Array]
 
 
@@ -104,12 +103,8 @@ def layer_pairs(
     for i, axis in enumerate("yx"):
         sizes = np.array([[grids[a, b][i] for b in layers_b] for a in layers_a])
         result[f"grid_{axis}"] = (dims, sizes, {"long_name": f"positions along {axis} on which they are compared"})
-    text_type = np.dtypes.StringDType()
-    return result.assign_coords(
-        layer_a=np.array(layers_a, dtype=text_type),
-        layer_b=np.array(layers_b, dtype=text_type),
-        definition=("statistic", np.array(list(DEFINITIONS.values()), dtype=text_type)),
-    )
+    names = np.dtypes.StringDType()
+    return result.assign_coords(layer_a=np.array(layers_a, dtype=names), layer_b=np.array(layers_b, dtype=names))
 
 
 def summarise(value: Array) -> Array:

@@ -1,7 +1,7 @@
 """Similarity of whole layers by every common index, beside permuted images.
 
 From the moments of the samples: CKA, CCA, SVCCA, PWCCA, Procrustes, matched correlation. From rows, one an image: CKA
-again, debiased and calibrated. `DEFINITIONS` says what each statistic is, in C_a, C_b, C_ab, the centred comoments;
+again, debiased and calibrated. `STATISTICS` says what each statistic is, in C_a, C_b, C_ab, the centred comoments;
 it comes with every result as the coordinate ``definition[statistic]``.
 Sources: `cka`, `cca`; Procrustes: Williams et al. 2021 (arXiv 2110.14739); matched: Li et al. 2016 (arXiv 1511.07543).
 """
@@ -46,8 +46,7 @@ OF_ROWS = {
     "cka_pooled_calibrated": "(cka_pooled − null) / (1 − null), as the adjusted Rand index is; Gröger, Wen and Brbić "
     "2026 take the 95 % quantile of the null in place of its mean",
 }
-DEFINITIONS = OF_MOMENTS | OF_ROWS
-STATISTICS = tuple(DEFINITIONS)
+STATISTICS = OF_MOMENTS | OF_ROWS
 # Neither an error nor a null: counts jump, and no null changes them.
 COUNTED = [name == "n" or name.startswith(("n_", "rank_")) for name in STATISTICS]
 
@@ -106,8 +105,7 @@ def similarity(
         p_value,
         {"long_name": "(1 + permutations with cka_pooled at least as large) / (1 + permutations)"},
     )
-    definition = np.array(list(DEFINITIONS.values()), dtype=np.dtypes.StringDType())
-    return result.assign_coords(definition=("statistic", definition))
+    return result
 
 
 def of_moments(pair: Pair, canonical: cca.Canonical, svcca_variance: float) -> Array:

@@ -16,22 +16,24 @@ def mean(values: np.ndarray) -> float:
 
 
 def summary(
-    statistics: Sequence[str],
+    statistics: Sequence[str] | Mapping[str, str],
     value: np.ndarray,
     standard_error: np.ndarray | None = None,
     nulls: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
-    """The three summary variables of a measure.
+    """The three summary variables of a measure, and the coordinate ``definition[statistic]`` where one is given.
 
     Parameters
     ----------
-    statistics : their names
+    statistics : their names, or a definition by each name
     value, standard_error : [statistic]; no standard error: NaN
     nulls : by kind of null, [statistic]
     """
     nulls = dict(nulls or {})
     missing = np.full(len(statistics), np.nan)
     expected = np.array(list(nulls.values())).reshape(len(nulls), len(statistics))
+    text = np.dtypes.StringDType()
+    definitions = list(statistics.values()) if isinstance(statistics, Mapping) else None
     return xr.Dataset(
         {
             "summary": ("statistic", np.asarray(value, dtype=np.float64), {"long_name": "value of the statistic"}),
@@ -43,9 +45,10 @@ def summary(
             "summary_null": (("null_kind", "statistic"), expected, {"long_name": "the statistic under a null"}),
         },
         {
-            "statistic": np.array(statistics, dtype=np.dtypes.StringDType()),
-            "null_kind": np.array(list(nulls), dtype=np.dtypes.StringDType()),
-        },
+            "statistic": np.array(list(statistics), dtype=text),
+            "null_kind": np.array(list(nulls), dtype=text),
+        }
+        | ({"definition": ("statistic", np.array(definitions, dtype=text))} if definitions else {}),
     )
 
 
