@@ -29,7 +29,9 @@ SNAPSHOT = r"[a-z0-9_]+-s\d+-[a-z0-9_]+"
 
 
 def layers_of(network):
-    return convergent.config.layers_of(EXPERIMENT.layers, network)
+    """The layers of a network, in an order of their own: another order in the configuration makes nothing anew."""
+    layers = convergent.config.layers_of(EXPERIMENT.layers, network)
+    return layers if layers == "all" else sorted(layers)
 
 
 def check_known_layers():
@@ -41,7 +43,7 @@ def check_known_layers():
         except InputError:  # not there yet, or damaged, and then made anew
             continue
         if graph["identity"] == convergent.config.network_identity(recipe, ROOT):
-            convergent.config.check_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
+            convergent.config.chosen_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
 
 
 try:
@@ -200,13 +202,12 @@ def figures():
 
 def comparison_list():
     """What the table is about, as JSON."""
-    pairs = {name: convergent.config.pairs(EXPERIMENT, comparison) for name, comparison in comparisons().items()}
     return canonical(
         [
             {
                 "name": name,
-                "pairs": pairs[name],
-                "untrained": pairs.get(comparison.untrained),
+                "pairs": convergent.config.pairs(EXPERIMENT, comparison),
+                "untrained": comparison.untrained,
                 "measures": convergent.config.measures_of(EXPERIMENT, comparison),
                 "figures": jobs.figures(EXPERIMENT, comparison),
             }

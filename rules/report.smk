@@ -24,12 +24,12 @@ rule summary:
         mem_mb=peak("summary"),
         runtime=minutes("summary"),
     params:
-        comparisons=comparison_list(),
+        comparisons=comparison_list(),  # by standard input: of many seeds it is longer than an argument may be
         name=f"--name {EXPERIMENT.name}" if EXPERIMENT.name else "",
         folder=lambda wildcards, input: Path(input.stores[0]).parents[1],
         code=code_digest("steps.summary"),
     shell:
-        "python -m convergent summary --comparisons {params.comparisons:q} {params.name}"
+        "python -m convergent summary --comparisons - <<< {params.comparisons:q} {params.name}"
         " --trainings {input.trainings} --probes {input.probes}"
         " --folder {params.folder} --table {output.table} --reading {output.reading} > {log} 2>&1"
 

@@ -247,7 +247,7 @@ def test_load__tells_a_fault_of_a_recipe_in_one_line(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "None is no mapping"),
+        (b"", "empty"),
         (b"[data, digits]", "['data', 'digits'] is no mapping"),
         (b"digits", "'digits' is no mapping"),
         (b"data: [", "not YAML: … line 1, column 8"),
@@ -265,7 +265,8 @@ def test_load_recipe__tells_a_file_that_is_no_recipe_in_one_line(network: Path, 
 
 @pytest.mark.parametrize("content", [None, [], ["networks"], "networks", 1])
 def test_load__refuses_an_experiment_that_is_no_mapping(root: Path, content: object) -> None:
-    assert says(refusal(content, root), "configuration: … is no mapping")
+    told = "empty" if content is None else "… is no mapping"
+    assert says(refusal(content, root), f"configuration: {told}")
 
 
 @pytest.mark.parametrize("section", ["training", "probe"])
@@ -329,11 +330,17 @@ def test_load__accepts_a_folder_of_images(
     root: Path, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONVERGENT_DATA", str(tmp_path))
-    (tmp_path / "faces" / "test" / "face").mkdir(parents=True)
-    for i in range(20):
-        (tmp_path / "faces" / "test" / "face" / f"{i}.png").touch()
     network.write_text(yaml.safe_dump(RECIPE | {"data": "faces", "image_size": 32}), encoding="utf-8")
     experiment = DEFAULT | {"networks": ["mine"], "probe": {"images": 20, "folds": 10, "seed": 0}}
+    for part, count in (("train", 1), ("test", 20)):
+        folder = tmp_path / "faces" / part / "face"
+        folder.mkdir(parents=True)
+        with pytest.raises(
+            InputError, match=rf"mine\.yaml: data: no images in .*/faces/{part}; it holds train and test"
+        ):
+            experiments.load(experiment, root)
+        for i in range(count):
+            (folder / f"{i}.png").touch()
     _, recipes = experiments.load(experiment, root)
     assert recipes["mine"].image_size == 32
     with pytest.raises(InputError, match=r"probe\.images: 30 is more than the 20 held-out images of faces"):

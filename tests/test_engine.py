@@ -122,7 +122,7 @@ def test_map__keeps_the_order_and_hands_over_what_is_shared(name: str) -> None:
 
 def test_cuda__without_a_gpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    said = r"the engine cuda needs CuPy and a GPU .*: pip install 'convergent\[gpu\]', or use --engine threads"
+    said = r"the engine cuda needs CuPy and a GPU .*: pip install -e '.\[gpu\]', or use --engine threads"
     with pytest.raises(InputError, match=said), engine.of("cuda", 1):
         pass
     with pytest.raises(InputError, match=said):
@@ -140,7 +140,7 @@ def test_cuda__on_several_gpus_without_dask_cuda_says_what_to_do(
     two_gpus: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "dask_cuda", None)
-    said = r"needs dask-cuda for 2 GPUs .*: pip install 'convergent\[gpu\]', or choose one of them by CUDA_VISIBLE"
+    said = r"needs dask-cuda for 2 GPUs .*: pip install -e '.\[gpu\]', or choose one of them by CUDA_VISIBLE"
     with pytest.raises(InputError, match=said), engine.of("cuda", 1):
         pass
 

@@ -103,6 +103,14 @@ def test_correlations__are_not_pooled_over(values: Values) -> None:
     assert [one.comparisons for one in found] == [(name,) for name in values]
 
 
+def test_rows__of_two_data_sets_are_told_apart() -> None:
+    pairs = [f"{n}-s{p}-final--{n}-s{q}-final" for n in ("third", "fourth") for p, q in ((0, 1), (0, 2), (1, 2))]
+    values = {"trained": drawn([*NET, *OTHER, *pairs], 4)}
+    found = gain.rows(gain.correlations(table_of(values), DATA | {"fourth": "cifar10"}))
+    assert found["pair"].to_list()[-2:] == ["all of digits", "all of cifar10"]
+    assert not found.duplicated(["comparison", "pair", "layer"]).any()
+
+
 def test_correlations__count_a_pair_of_two_comparisons_once() -> None:
     values = {"trained": drawn(NET, 1), "across": [*drawn(ACROSS, 2), *drawn(NET, 1)]}
     *_, pooled = gain.correlations(table_of(values), DATA)
@@ -124,7 +132,7 @@ def test_rows__say_over_which_pairs() -> None:
     assert found[["comparison", "pair", "layer"]].to_numpy().tolist() == [
         ["across", "net--other-all", "layer1"],
         ["within", "net-all", "layer1"],
-        ["across + within", "all", "layer1"],
+        ["across + within", "all of digits", "layer1"],
     ]
     assert set(found["statistic"]) == {"correlation_gain_dissimilarity"}
     of_within = table[(table["pair"] == "net-all") & (table["statistic"] == gain.DISSIMILARITY)]

@@ -282,6 +282,57 @@ def test_build__refuses_a_file_without_the_network(
         networks.build(name, None, path, 10, 1)
 
 
+CLASS = """from torch import nn
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.fc = nn.Linear(64, classes)
+    def forward(self, x):
+        {forward}
+        return self.fc(x.flatten(1))
+def net(num_classes, in_channels):
+    return Net(num_classes)
+"""
+LINE = r"own\.py, line"
+LOOPS = "; forward may not branch, assert or loop on its input"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "def net(num_classes, in_channels) return 3",
+            r"architecture\.file: SyntaxError: expected ':' \(own\.py, line 1\)",
+        ),
+        (
+            "import not_installed",
+            rf"architecture\.file: .*{LINE} 1: ModuleNotFoundError: No module named 'not_installed'",
+        ),
+        (
+            "def net(num_classes, in_channels): pass",
+            r"architecture\.name: net returns a NoneType, not a torch\.nn\.Module",
+        ),
+        (
+            CLASS.replace("        super().__init__()\n", ""),
+            rf"architecture\.file: net fails: .*{LINE} 4: AttributeError: .*",
+        ),
+        (
+            CLASS.format(forward="x = -x if x.sum() > 0 else x"),
+            rf"cannot be traced: .*{LINE} 7: .* control flow{LOOPS}",
+        ),
+        (CLASS.format(forward="assert x.shape[1] == 1"), rf"cannot be traced: .*{LINE} 7: .* control flow{LOOPS}"),
+        (CLASS.format(forward="x = [y for y in x][0]"), rf"cannot be traced: .*{LINE} 7: .*cannot be iterated{LOOPS}"),
+        (CLASS.format(forward="x = y"), rf"does not take images of \(1, 8, 8\): .*{LINE} 7: NameError: .*"),
+    ],
+    ids=["syntax", "import", "none", "super", "branch", "assert", "loop", "name"],
+)
+def test_graph__of_a_file_that_fails_names_its_line(tmp_path: Path, code: str, expected: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(code)
+    with pytest.raises(InputError, match=rf"\A{expected}\Z"):
+        networks.graph(networks.build("net", None, file, 10, 1), (1, 8, 8), 10)
+
+
 # --- the recipes that come with the project ---
 
 ROOT = Path(__file__).parents[1]

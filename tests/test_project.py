@@ -26,7 +26,7 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "dask_ml": "dask-m
     "google_crc32c": "google-crc32c",
 }
 # What the engine `cuda` imports when it is asked for: the extra `gpu`.
-OPTIONAL = {"cupy": "cupy-cuda12x", "dask_cuda": "dask-cuda"}
+OPTIONAL = {"cupy": "cupy-cuda13x", "dask_cuda": "dask-cuda"}
 # What a library imports only when it is asked for something that we ask for: certificates.
 THROUGH = {"distributed": {"cryptography"}}
 OF_USERS = {"plan"}  # steps without a rule

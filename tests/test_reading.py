@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,11 +46,10 @@ def results_of(measured: Measured, pairs: Sequence[str] = PAIRS, **nulls: float)
     ]
 
 
-def comparison(name: str, pairs: Sequence[str] = PAIRS, untrained: Sequence[str] | None = None) -> dict[str, object]:
+def comparison(name: str, pairs: Sequence[str] = PAIRS, untrained: str | None = None) -> dict[str, object]:
     """A comparison as the rules give it: its pairs are lists of two snapshots."""
     split = [pair.split("--") for pair in pairs]
-    null = untrained and [pair.split("--") for pair in untrained]
-    return {"name": name, "pairs": split, "untrained": null, "figures": []}
+    return {"name": name, "pairs": split, "untrained": untrained, "figures": []}
 
 
 def of_results(
@@ -101,9 +101,11 @@ def test_write__has_a_paragraph_for_each_network() -> None:
 
 
 def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
+    """By its name: another comparison may be of the same pairs."""
     untrained = [pair.replace("final", "init") for pair in PAIRS]
-    comparisons = [comparison("same", untrained=untrained), comparison("start", untrained)]
+    comparisons = [comparison("look", untrained), comparison("same", untrained="start"), comparison("start", untrained)]
     text = of_results(results_of(matched(conv1=0.6 + SPREAD)), comparisons)
+    assert "**look**" in text
     assert "**same**" in text
     assert "**start**" not in text
 
@@ -331,9 +333,25 @@ def test_write__pools_the_gains_of_several_networks() -> None:
     text = of_results(of_ensembles(both, dissimilarity, gained), [comparison("same", both)])
     assert text.count("Over the pairs, this gain") == 2
     assert (
-        "\n\n**same**. Over all 6 pairs, gain and 1 − the mean r one to one in ``fc1`` correlate by "
+        "\n\n**same**. Over all 6 pairs on digits, gain and 1 − the mean r one to one in ``fc1`` correlate by "
         f"{r:.2f} ± {error:.2f}, beyond 0. (Figure *ensemble* of *all*.)\n\n±"
     ) in text
+
+
+def test_write__pools_the_gains_of_two_comparisons_of_one_network() -> None:
+    mixed = [f"net-s{p}-final--net-s{p}-final" for p in range(3)]
+    results = of_ensembles(PAIRS, 0.4 + SPREAD, 0.1 + SPREAD)
+    results += [replace(result, comparison="mixed") for result in of_ensembles(mixed, 0.5 + SPREAD, 0.2 - SPREAD)]
+    text = of_results(results, [comparison("same"), comparison("mixed", mixed)])
+    assert "**same and mixed**. Over all 6 pairs on digits, gain" in text
+
+
+def test_write__says_where_the_error_of_the_gain_is_not_defined() -> None:
+    """Four seeds; without the last one, three pairs of the same gain are left."""
+    pairs = [f"net-s{p}-final--net-s{q}-final" for p, q in itertools.combinations(range(4), 2)]
+    gained = [0.1 if "net-s3" not in pair else 0.1 * i for i, pair in enumerate(pairs)]
+    text = of_results(of_ensembles(pairs, np.linspace(0.3, 0.8, 6), gained), [comparison("same", pairs)])
+    assert "untested, as it is not defined without every one of the seeds." in text
 
 
 def test_write__needs_four_seeds_to_judge_the_gain() -> None:

@@ -15,9 +15,7 @@ def trainings(network: str, *accuracies: float, epochs: int = 6) -> list[Trainin
     return [Training(network, seed, "cifar10", "vgg", epochs, value) for seed, value in enumerate(accuracies)]
 
 
-def comparison(
-    name: str, pairs: list[tuple[str, str]], untrained: list[tuple[str, str]] | None = None
-) -> dict[str, Any]:
+def comparison(name: str, pairs: list[tuple[str, str]], untrained: str | None = None) -> dict[str, Any]:
     return {"name": name, "pairs": pairs, "untrained": untrained}
 
 
@@ -69,7 +67,8 @@ def test_write__tells_what_is_compared(pairs: list[tuple[str, str]], told: str) 
 
 def test_write__names_the_null_of_a_comparison() -> None:
     start = of_seeds("a", "init")
-    listed = [comparison("trained", of_seeds("a"), start), comparison("untrained", start)]
+    listed = [comparison("look", start), comparison("trained", of_seeds("a"), "untrained")]
+    listed.append(comparison("untrained", start))
     *_, trained, untrained = setting.write(None, trainings("a", 0.8, 0.8), [PROBE], listed)
     assert trained.endswith("3 pairs of a. Beside it, as its null, **untrained**.")
     assert "null" not in untrained

@@ -201,6 +201,16 @@ def test_excess__is_the_difference_to_the_null_by_layer(table: pd.DataFrame) -> 
     assert tables.excess(table, "same", "other", "matching", "plus", "permuted") == {}
 
 
+@pytest.mark.parametrize("lacking", [PAIRS, PAIRS[1:2]])
+def test_excess__names_a_layer_whose_null_is_not_defined_for_every_pair(lacking: tuple[str, ...]) -> None:
+    table = tables.summarise(results())
+    without = (table["layer"] == "fc") & (table["null_kind"] == "permuted") & table["pair"].isin(lacking)
+    found = tables.excess(table[~without], "same", "net", "matching", "plus", "permuted")
+    assert list(found) == ["conv1", "fc"]
+    assert np.isfinite(found["conv1"]).all()
+    assert np.isnan(found["fc"][:2]).all()
+
+
 def test_excess__counts_seeds_not_pairs() -> None:
     pairs = [f"net-s{p}-final--net-s{q}-final" for p in range(8, 12) for q in range(8, p)]
     table = tables.summarise(Result("same", pair, "matching", store(i), None) for i, pair in enumerate(pairs))

@@ -454,4 +454,6 @@ def collect(results: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python docs/findings/collect.py RESULTS")
     collect(Path(sys.argv[1]))

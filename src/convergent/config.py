@@ -318,18 +318,32 @@ def layers_of(layers: str | Mapping[str, Sequence[str]], network: str) -> Litera
     return "all" if isinstance(layers, str) else layers.get(network, "all")
 
 
-def check_layers(
+def chosen_layers(
     network: str, layers: Literal["all"] | Sequence[str], nodes: Sequence[str], relu: Sequence[str]
-) -> None:
-    """Refuse layers that are no nodes of a network's graph, `nodes`, of which `relu` follow a ReLU."""
+) -> list[str]:
+    """The layers of a network that are meant, in order of depth, however they are listed.
+
+    Parameters
+    ----------
+    network : its name
+    layers : all that follow a ReLU, or some nodes
+    nodes, relu : of its graph, in order of depth: those that can be recorded, and those that follow a ReLU
+
+    Raises
+    ------
+    InputError : for layers that are no nodes, or where nothing follows a ReLU
+    """
     if layers == "all" and not relu:
         raise InputError(f"{network} has no post-ReLU layers; name some of its nodes under layers: {listed(nodes)}")
-    for layer in () if layers == "all" else layers:
+    if layers == "all":
+        return list(relu)
+    for layer in layers:
         if layer not in nodes:
             raise InputError(
                 f"configuration: layers: {network} has no layer {layer!r}; its post-ReLU layers are {listed(relu)}"
                 f"{closest(layer, nodes)}"
             )
+    return [node for node in nodes if node in layers]
 
 
 def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str]]:

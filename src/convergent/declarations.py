@@ -28,6 +28,8 @@ def build(cls: type, content: Any, source: str) -> Any:
     ------
     InputError : for the first fault found, ``{source}: {path of the key}: {what is wrong}``
     """
+    if content is None:
+        raise InputError(f"{source}: empty")
     errors = sorted(
         _Validator(json_schema(cls)).iter_errors(content),
         key=lambda e: (len(e.absolute_path), e.validator != "additionalProperties", str(list(e.absolute_path))),

@@ -172,7 +172,7 @@ def _cuda(count: int) -> Iterator[None]:
         try:
             from dask_cuda import LocalCUDACluster
         except ImportError as error:
-            wanted = "pip install 'convergent[gpu]', or choose one of them by CUDA_VISIBLE_DEVICES"
+            wanted = "pip install -e '.[gpu]', or choose one of them by CUDA_VISIBLE_DEVICES"
             raise InputError(f"the engine cuda needs dask-cuda for {devices} GPUs ({error}): {wanted}") from None
         from distributed import Client
 
@@ -212,7 +212,7 @@ def _cupy() -> Any:
 
         cupy.cuda.runtime.getDeviceCount()
     except (ImportError, RuntimeError) as error:
-        wanted = "pip install 'convergent[gpu]', or use --engine threads"
+        wanted = "pip install -e '.[gpu]', or use --engine threads"
         raise InputError(f"the engine cuda needs CuPy and a GPU ({error}): {wanted}") from None
     return cupy
 

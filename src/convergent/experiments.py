@@ -232,3 +232,6 @@ def _check_files(recipe: Recipe, where: str, root: Path) -> None:
         raise InputError(f"{where}: data: no folder {folder} (CONVERGENT_DATA={data}); {missing(recipe.data, data)}")
     if not sized and recipe.image_size is None:
         raise InputError(f"{where}: image_size: needed for {recipe.data}, whose images are of many sizes")
+    for part in ("train", "test") if known is None else ():
+        if next((folder / part).glob("*/*"), None) is None:
+            raise InputError(f"{where}: data: no images in {folder / part}; {missing(recipe.data, data)}")

@@ -17,7 +17,6 @@ from convergent.snapshots import network_of, stages_of
 from convergent.store import Store
 
 DISSIMILARITY, CORRELATION = "dissimilarity", "correlation_gain_dissimilarity"
-ALL = "all"  # stands for the pair where networks are pooled
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Correlation:
 
     Attributes
     ----------
-    comparisons, networks : of the pairs
+    comparisons, networks, data : of the pairs
     layer : the last one, or ``{layer_a}~{layer_b}``; ``all`` where they are different ones
     pairs : how many
     r, standard_error : NaN: not defined
@@ -35,6 +34,7 @@ class Correlation:
 
     comparisons: tuple[str, ...]
     networks: tuple[str, ...]
+    data: str
     layer: str
     pairs: int
     r: float
@@ -77,7 +77,8 @@ def correlations(table: pd.DataFrame, data: Mapping[str, str]) -> list[Correlati
     gain = chosen[chosen["statistic"] == "gain"].drop_duplicates(keys).set_index(keys)["value"]
     both = alike.join(gain.rename("gain"), how="inner").reset_index()
     both["network"] = both["pair"].map(network_of)
-    both["together"] = both["pair"].map(lambda pair: (data[network_of(pair).split("--")[0]], *stages_of(pair)))
+    both["data"] = both["pair"].map(lambda pair: data[network_of(pair).split("--")[0]])
+    both["together"] = [(of, *stages_of(pair)) for of, pair in zip(both["data"], both["pair"], strict=True)]
     found = [_correlation(group) for _, group in both.groupby(["comparison", "network"], sort=False)]
     for _, group in both.groupby("together", sort=False):
         if group["pair"].nunique() > group.groupby(["comparison", "network"]).size().max():
@@ -90,15 +91,15 @@ def _correlation(group: pd.DataFrame) -> Correlation:
     once = group.drop_duplicates("pair")
     found = tables.correlation_over_seeds(list(once["pair"]), once["value"].to_numpy(), once["gain"].to_numpy())
     layer = layers[0] if len(layers) == 1 else tables.WHOLE
-    return Correlation(comparisons, networks, layer, len(once), *found)
+    return Correlation(comparisons, networks, group["data"].iloc[0], layer, len(once), *found)
 
 
 def rows(correlations: Sequence[Correlation]) -> pd.DataFrame:
-    """Correlations in the columns of the table; ``pair`` is ``{network}-all``, or ``all`` of several networks."""
+    """Correlations in the columns of the table; ``pair`` is ``{network}-all``, of several ``all of {data}``."""
 
     def of_each() -> Iterator[tuple[object, ...]]:
         for one in correlations:
-            pair = f"{one.networks[0]}-all" if len(one.networks) == 1 else ALL
+            pair = f"{one.networks[0]}-all" if len(one.networks) == 1 else f"all of {one.data}"
             comparison = " + ".join(one.comparisons)
             yield (comparison, pair, one.layer, "ensemble", CORRELATION, one.r, one.standard_error, np.nan, "")
 

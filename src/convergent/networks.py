@@ -7,6 +7,7 @@ are the nodes that follow a ReLU.
 import importlib.util
 import inspect
 import operator
+import traceback
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ import torch
 import torchvision.models
 from torch import nn
 from torch.fx import GraphModule, Node
+from torch.fx.proxy import TraceError
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.feature_extraction import NodePathTracer
 
@@ -93,7 +95,7 @@ def build(
 
     Raises
     ------
-    InputError : if there is no such network or it refuses the arguments
+    InputError : if there is no such network, it refuses the arguments, or `file` fails
     """
     data = {"num_classes": num_classes, "in_channels": in_channels}
     if file is not None:
@@ -114,6 +116,12 @@ def build(
         network: nn.Module = make(**data, **(arguments or {}))
     except (TypeError, ValueError) as error:
         raise InputError(f"architecture.arguments: {name}: {error}; it takes {inspect.signature(make)}") from error
+    except Exception as error:
+        if file is None:
+            raise
+        raise InputError(f"architecture.file: {name} fails: {_told(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"architecture.name: {name} returns a {type(network).__name__}, not a torch.nn.Module")
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # type: ignore[assignment]  # in place it would overwrite the node before it
@@ -143,14 +151,17 @@ def graph(network: nn.Module, image_shape: Sequence[int], classes: int) -> dict[
 
     Raises
     ------
-    InputError : if the network does not take the images, or answers in training with anything but a value a class
+    InputError : if the network cannot be traced, does not take the images, or answers in training with anything but a
+        value a class
     """
     parameters = sum(p.numel() for p in network.parameters())
     try:
         shapes, relu = nodes(network, image_shape)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"does not take images of {tuple(image_shape)}: {reason}") from None
+    except TraceError as error:
+        told = f"{_told(error)}; forward may not branch, assert or loop on its input"
+        raise InputError(f"cannot be traced: {told}") from error
+    except Exception as error:
+        raise InputError(f"does not take images of {tuple(image_shape)}: {_told(error)}") from error
     operations = _operations(network, image_shape, classes)
     return {"parameters": parameters, "operations": operations, "nodes": shapes, "relu": relu}
 
@@ -160,8 +171,8 @@ def _operations(network: nn.Module, image_shape: Sequence[int], classes: int) ->
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         try:
             answer = network.train()(torch.empty(2, *image_shape, device="meta"))
-        except RuntimeError as error:
-            answer = f"an error ({str(error).splitlines()[0]})"
+        except Exception as error:
+            answer = f"an error ({_told(error)})"
     if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
         found = list(answer.shape) if isinstance(answer, torch.Tensor) else getattr(answer, "_fields", answer)
         raise InputError(
@@ -228,7 +239,23 @@ def _function(file: Path, name: str) -> Any:
     if spec is None or spec.loader is None:
         raise InputError(f"architecture.file: {file} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"architecture.file: {_told(error)}") from error
     if not hasattr(module, name):
         raise InputError(f"architecture.name: {file} defines no {name!r}")
     return getattr(module, name)
+
+
+def _told(error: Exception) -> str:
+    """The first sentence of an error, and the line of a user's file where it arose."""
+    own = tuple(str(Path(module.__file__).parent) for module in (torch, torchvision) if module.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*own, str(Path(__file__).parent), "<"))
+    ]
+    told = (str(error).splitlines() or [""])[0].partition(". ")[0]
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    return f"{where}{type(error).__name__}: {told}"

@@ -21,6 +21,7 @@ TITLE = "Do independently trained networks learn the same representations?"
 AT = "_at_"  # before the distance ε in the name of a statistic
 UNTESTED = "untested, for want of a standard error over at least three seeds, in"
 UNTOLD = ", untested, for want of four seeds"
+UNDEFINED_WITHOUT = ", untested, as it is not defined without every one of the seeds"
 NO_SPREAD = "the same in every pair, so untested, in"
 UNDEFINED = "not defined for every pair, so untested, in"
 FOOTNOTE = (
@@ -240,13 +241,13 @@ def write(
     ----------
     table : from `tables.summarise`
     details : what sentences name and no table holds, from `of_store`, by comparison, network and measure
-    comparisons : with ``name``, ``pairs``, ``untrained`` (pairs or None) and ``figures``, in the order of the
-        configuration
+    comparisons : with ``name``, ``pairs``, ``untrained`` (name of the null, or None) and ``figures``, in the order of
+        the configuration
     opening : paragraphs, from `setting.write`
     correlations : of the gains of ensembles, from `gain.correlations`
     """
     nulls = [comparison["untrained"] for comparison in comparisons]
-    read = [comparison for comparison in comparisons if comparison["pairs"] not in nulls]
+    read = [comparison for comparison in comparisons if comparison["name"] not in nulls]
     paragraphs = list(opening)
     for comparison in read:
         networks = Counter(network_of("--".join(pair)) for pair in comparison["pairs"])
@@ -259,8 +260,10 @@ def write(
             )
             paragraphs += [f"- Over the pairs, this {_correlated(one)}" for one in own if one.r == one.r]
     for one in correlations:
-        if len(one.networks) > 1 and one.r == one.r:
-            paragraphs.append(f"**{' and '.join(one.comparisons)}**. Over all {one.pairs} pairs, {_correlated(one)}")
+        if max(len(one.networks), len(one.comparisons)) > 1 and one.r == one.r:
+            paragraphs.append(
+                f"**{' and '.join(one.comparisons)}**. Over all {one.pairs} pairs on {one.data}, {_correlated(one)}"
+            )
     return "\n\n".join([f"{TITLE}\n{'=' * len(TITLE)}", *paragraphs, FOOTNOTE]) + "\n"
 
 
@@ -319,10 +322,11 @@ def _correlated(one: Correlation) -> str:
     """Whether pairs whose last layers are less alike gain more by their mean answer."""
     bound = stdtrit(one.trainings - 1, 0.975) * one.standard_error
     told = f" ± {one.standard_error:.2f}, {'not told apart from' if abs(one.r) <= bound else 'beyond'} 0"
+    if bound != bound:
+        told = UNTOLD if one.trainings < 4 else UNDEFINED_WITHOUT
     where = "their last layers" if one.layer == tables.WHOLE else f"``{one.layer}``"
     return (
-        f"gain and 1 − the mean r one to one in {where} correlate by {one.r:.2f}{UNTOLD if bound != bound else told}. "
-        "(Figure *ensemble* of *all*.)"
+        f"gain and 1 − the mean r one to one in {where} correlate by {one.r:.2f}{told}. (Figure *ensemble* of *all*.)"
     )
 
 

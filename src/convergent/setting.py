@@ -44,7 +44,7 @@ def write(
     ----------
     name : of the experiment; None: the default one
     trainings : of all networks and seeds
-    comparisons : with ``name``, ``pairs`` and ``untrained`` (pairs or None)
+    comparisons : with ``name``, ``pairs`` and ``untrained`` (name of the null, or None)
     """
     heading = "**Networks and probe**" + (f" of the experiment *{name}*." if name else ".")
     stages = {stage for one in comparisons for pair in one["pairs"] for stage in stages_of("--".join(pair))}
@@ -79,7 +79,7 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         names = ["--".join(pair) for pair in comparison["pairs"]]
         stages = list(map(_stage, stages_of(names[0])))
         when = f"both {stages[0]}" if len(set(stages)) == 1 else f"A {stages[0]}, B {stages[1]}"
-        null = next((one["name"] for one in comparisons if one["pairs"] == comparison["untrained"]), None)
+        null = comparison["untrained"]
         networks = dict.fromkeys(map(network_of, names))
         counts = (f"{_count(names, network)} of {network.replace('--', ' and ')}" for network in networks)
         beside = f" Beside it, as its null, **{null}**." if null else ""

@@ -115,19 +115,18 @@ def excess(
 ) -> dict[str, tuple[float, float, int]]:
     """How far a statistic lies above a null, pair by pair, by layer: mean, standard error over seeds, seeds.
 
-    NaN where the null is not defined for every pair.
+    NaN where the null is not defined for every pair; empty where no layer has it.
     """
     chosen = _rows_of(table, comparison, measure, statistic)
     chosen = chosen[chosen["pair"].map(network_of) == network]
-    pairs = chosen.groupby("layer")["pair"].nunique()
-    chosen = chosen[chosen["null_kind"] == null_kind]
     found = {}
     for layer, group in chosen.groupby("layer", sort=False):
-        difference = (group["value"] - group["null"]).to_numpy()
-        if len(group) < pairs[layer]:
-            difference = np.full(len(group), np.nan)
-        found[str(layer)] = (*over_seeds(list(group["pair"]), difference), len(_left_out(list(group["pair"]))))
-    return found
+        pairs, known = list(dict.fromkeys(group["pair"])), group[group["null_kind"] == null_kind]
+        difference = (known["value"] - known["null"]).to_numpy()
+        if len(known) < len(pairs):
+            difference = np.full(len(pairs), np.nan)
+        found[str(layer)] = (*over_seeds(pairs, difference), len(_left_out(pairs)))
+    return found if (chosen["null_kind"] == null_kind).any() else {}
 
 
 def means(table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str) -> dict[str, float]:

@@ -102,9 +102,9 @@ def test_run__shows_held_out_images_only(made: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(dataset["fold"], chosen["fold"])
 
 
-def test_run__records_the_layers_that_are_named(made: Path, tmp_path: Path) -> None:
+def test_run__records_the_layers_that_are_named_in_order_of_depth(made: Path, tmp_path: Path) -> None:
     for opened in run(made, tmp_path, layers=["fc1.relu", "conv1.linear"]):
-        assert list(opened.layers) == ["fc1.relu", "conv1.linear"]
+        assert list(opened.layers) == ["conv1.linear", "fc1.relu"]
 
 
 def test_run__refuses_an_unknown_layer(made: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The step that gathers results: what it adds to the table and to the words from trainings, probe and stores."""
 
+import argparse
+import io
 import itertools
 import json
 import weakref
@@ -105,7 +107,7 @@ def test_run__holds_few_stores_at_a_time(made: dict[str, Any], monkeypatch: pyte
         store.save(wide, path.with_name(path.name.replace("final", "init")), "measure", {})
     trained = made["comparisons"][0] | {"measures": ["matching"]}
     init = [[snapshot.replace("final", "init") for snapshot in pair] for pair in PAIRS]
-    made["comparisons"] = [trained | {"untrained": init}, trained | {"name": "untrained", "pairs": init}]
+    made["comparisons"] = [trained | {"untrained": "untrained"}, trained | {"name": "untrained", "pairs": init}]
     monkeypatch.setattr(store, "read", seen)
     summary.run(**made)
     assert len(opened) == 3 + 3 + 3 + 1
@@ -113,6 +115,16 @@ def test_run__holds_few_stores_at_a_time(made: dict[str, Any], monkeypatch: pyte
     rows = pd.read_csv(made["table"])
     null = rows[(rows["comparison"] == "trained") & (rows["null_kind"] == "untrained") & (rows["layer"] == "fc")]
     np.testing.assert_array_equal(null["value"], null["null"])
+
+
+def test_comparisons__come_by_standard_input_where_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = argparse.ArgumentParser()
+    summary.add_arguments(parser)
+    others = ["--trainings", "t", "--probes", "p", "--folder", "f", "--table", "t.csv", "--reading", "r.rst"]
+    told = [{"name": "trained", "pairs": PAIRS}]
+    assert parser.parse_args(["--comparisons", json.dumps(told), *others]).comparisons == told
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(told)))
+    assert parser.parse_args(["--comparisons", "-", *others]).comparisons == told
 
 
 def test_run__refuses_a_training_of_no_recipe(made: dict[str, Any]) -> None:

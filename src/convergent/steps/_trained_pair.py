@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from convergent import store
-from convergent.config import Recipe, check_layers
+from convergent.config import Recipe, chosen_layers
 from convergent.files import read_json
 from convergent.steps import _sides, _trained
 from convergent.steps._trained import Network, Shown
@@ -71,11 +71,10 @@ def load(
     """Both networks of a pair."""
     torch.set_num_threads(threads)
     graph = read_json(inspected, "network", "nodes", "relu")
-    check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
+    names = chosen_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
     chosen = _trained.shown(probe, recipe, data_root, threads)
     a, b = (_trained.network(recipe, chosen.images, training, stage) for training in (training_a, training_b))
-    names = graph["relu"] if layers == "all" else layers
-    return Pair(recipe, a, b, chosen, list(names), set(graph["relu"]), batch)
+    return Pair(recipe, a, b, chosen, names, set(graph["relu"]), batch)
 
 
 def check(path: Path, opened: store.Store, sides: Mapping[str, Network]) -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from convergent import data, networks
-from convergent.config import Recipe, check_layers, data_root, layers_of, network_identity, parse
+from convergent.config import Recipe, chosen_layers, data_root, layers_of, network_identity, parse
 from convergent.errors import about
 from convergent.files import write_json
 
@@ -30,6 +30,6 @@ def run(
     images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
     with about(network):
         graph = networks.graph(networks.of_recipe(recipe, images), images.shape, len(images.class_names))
-    check_layers(network, layers_of(layers, network), list(graph["nodes"]), graph["relu"])
+    chosen_layers(network, layers_of(layers, network), list(graph["nodes"]), graph["relu"])
     identity = network_identity(recipe, Path())
     write_json({"network": network, "image_shape": images.shape, "identity": identity} | graph, output)

@@ -11,7 +11,7 @@ import torch
 import zarr
 
 from convergent import networks
-from convergent.config import Experiment, Recipe, check_layers, data_root, layers_of
+from convergent.config import Experiment, Recipe, chosen_layers, data_root, layers_of
 from convergent.datasets import NAMED
 from convergent.declarations import build
 from convergent.errors import InputError, about
@@ -67,8 +67,7 @@ def described_network(name: str, recipe: Recipe, experiment: Experiment) -> shap
         except NotImplementedError:  # some, as RegNet, compute with tensors while they are built
             made = networks.build(*arguments)
         graph = networks.graph(made, image_shape, classes)
-    chosen = layers_of(experiment.layers, name)
-    check_layers(name, chosen, list(graph["nodes"]), graph["relu"])
+    chosen = chosen_layers(name, layers_of(experiment.layers, name), list(graph["nodes"]), graph["relu"])
     return shapes.network(graph, chosen, experiment.recording.positions)
 
 

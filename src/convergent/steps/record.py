@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from convergent import networks, recording, store
-from convergent.config import Recipe, Recording, add_settings, check_layers, data_root, parse
+from convergent.config import Recipe, Recording, add_settings, chosen_layers, data_root, parse
 from convergent.files import read_json
 from convergent.steps import _trained
 
@@ -46,8 +46,8 @@ def run(
 ) -> None:
     torch.set_num_threads(1)  # of one batch; as many batches run side by side
     graph = read_json(inspected, "network", "nodes", "relu")
-    check_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
-    shapes = {layer: graph["nodes"][layer] for layer in (graph["relu"] if layers == "all" else layers)}
+    names = chosen_layers(graph["network"], layers, list(graph["nodes"]), graph["relu"])
+    shapes = {layer: graph["nodes"][layer] for layer in names}
     chosen = _trained.shown(probe, recipe, data_root, threads)
     network = _trained.network(recipe, chosen.images, training, stage)
     attributes = store.stamp(

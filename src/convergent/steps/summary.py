@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--comparisons",
         required=True,
-        type=json.loads,
-        help='JSON: a list of {"name", "pairs": [[a, b], …], "untrained": the same or null, "measures": […], '
-        '"figures": […]}',
+        type=_comparisons,
+        help='JSON, or - to read it from standard input: a list of {"name", "pairs": [[a, b], …], "untrained": name of '
+        'the comparison that is its null, or null, "measures": […], "figures": […]}',
     )
     parser.add_argument("--name", help="name of the experiment; none: the default one")
     parser.add_argument("--trainings", required=True, nargs="+", type=Path, help="folders of the step train")
@@ -33,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", required=True, type=Path, help="folder of the stores, {measure}/{pair}.zarr")
     parser.add_argument("--table", required=True, type=Path, help="CSV file to write")
     parser.add_argument("--reading", required=True, type=Path, help="text file to write (reStructuredText)")
+
+
+def _comparisons(text: str) -> Any:
+    return json.load(sys.stdin) if text == "-" else json.loads(text)
 
 
 def run(
@@ -89,10 +94,12 @@ def _results(comparisons: list[dict[str, Any]], folder: Path) -> Iterator[tables
     def opened(measure: str, name: str) -> store.Store:
         return store.read(folder / measure / f"{name}.zarr", "measure", variables=VARIABLES)
 
+    pairs = {comparison["name"]: comparison["pairs"] for comparison in comparisons}
     for comparison in comparisons:
         measures = comparison["measures"]
         for measure in measures:
-            names, untrained = (_names(comparison[key], measure) for key in ("pairs", "untrained"))
+            names = _names(comparison["pairs"], measure)
+            untrained = _names(pairs.get(comparison["untrained"], []), measure)
             for i, name in enumerate(names):
                 null = opened(measure, untrained[i]) if untrained and measure not in OF_ANSWERS else None
                 yield tables.Result(comparison["name"], name, measure, opened(measure, name), null)
@@ -102,8 +109,8 @@ def _results(comparisons: list[dict[str, Any]], folder: Path) -> Iterator[tables
                 yield tables.Result(comparison["name"], name, "ensemble", gain.of_pair(opened(alike, name)), None)
 
 
-def _names(pairs: list[list[str]] | None, measure: str) -> list[str]:
+def _names(pairs: list[list[str]], measure: str) -> list[str]:
     """Names of the stores of a measure: of snapshots for statistics, of pairs for the others."""
     if measure == "statistics":
-        return list(dict.fromkeys(snapshot for pair in pairs or [] for snapshot in pair))
-    return ["--".join(pair) for pair in pairs or []]
+        return list(dict.fromkeys(snapshot for pair in pairs for snapshot in pair))
+    return ["--".join(pair) for pair in pairs]
