@@ -2,7 +2,8 @@
 
 spectral: of the joint correlation [[R_a, R_ab], [R_abᵀ, R_b]] with diagonal 0 and entries up to a threshold removed.
 agglomerative: the dendrogram of the sparse weights.
-The null is labels permuted between the units. Standard errors hold the clusters fixed.
+Nulls: labels permuted between the units; images of B permuted, the units clustered anew. Standard errors hold the
+clusters fixed.
 Source: Li et al. 2016 (arXiv 1511.07543), section 4 and supplement.
 """
 
