@@ -29,7 +29,7 @@ test-slurm: $(STAMP)
 bench: $(STAMP)
 	$(BIN)python -m benchmarks
 
-## the whole pipeline on 5 GB of activations of CIFAR-10 (CONVERGENT_DATA); about an hour
+## the whole pipeline on 5 GB of activations of CIFAR-10 (CONVERGENT_DATA); about half an hour
 scale: $(STAMP)
 	$(BIN)python -m benchmarks scale
 

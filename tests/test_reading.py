@@ -119,6 +119,7 @@ def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
         ({"conv1": 0.6, "conv2": np.nan, "fc": 0.5}, "0.50 (``fc``) to 0.60 (``conv1``) (undefined in conv2)"),
         ({"conv1": 0.6, "conv2": np.nan}, "0.60 (``conv1``) (undefined in conv2)"),
         ({"conv1": np.nan}, "not defined in any layer"),
+        ({"conv1": -0.001}, "0.00 (``conv1``)"),
     ],
 )
 def test_write__gives_the_range_over_layers(layers: Mapping[str, float], expected: str) -> None:

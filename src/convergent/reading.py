@@ -336,11 +336,11 @@ def _range(means: Mapping[str, float], form: str) -> str:
     if not defined:
         return "(not defined)" if list(means) == [tables.WHOLE] else "not defined in any layer"
     if list(defined) == [tables.WHOLE]:
-        return f"{defined[tables.WHOLE]:{form}}"
+        return f"{defined[tables.WHOLE]:z{form}}"
     least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)
     undefined = [layer for layer in means if layer not in defined]
     missing = f" (undefined in {', '.join(undefined)})" if undefined else ""
-    low, high = f"{defined[least]:{form}}", f"{defined[largest]:{form}}"
+    low, high = f"{defined[least]:z{form}}", f"{defined[largest]:z{form}}"
     if len(defined) == 1:
         return f"{low} (``{least}``){missing}"
     return f"{low}{missing}" if low == high else f"{low} (``{least}``) to {high} (``{largest}``){missing}"
