@@ -473,6 +473,23 @@ VARIANTS = {
 VARIANTS["five layers, `positions: 8`"] = VARIANTS["`positions: 8`"] | VARIANTS["five layers"]
 
 
+@pytest.mark.parametrize("name", ["li2016-small", "wang2018-small", "architectures-small"])
+def test_twins__say_in_their_first_lines_what_the_plan_tells(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = Path("config", "experiments", f"{name}.yaml").read_text(encoding="utf-8")
+    head = " ".join(line.removeprefix("#") for line in text.splitlines() if line.startswith("#"))
+    told = re.search(r"Planned:\s+(\d+) core-minutes of training,.* (\d+) core-minutes\s+beyond; (\d+) GB", head)
+    rows = planned(yaml.safe_load(text))
+    seconds = {row.rule: row.cpu_seconds or 0 for row in rows}
+    expected = (
+        seconds["train"] / 60,
+        (sum(seconds.values()) - seconds["train"]) / 60,
+        sum(r.written for r in rows) / 1e9,
+    )
+    assert told
+    assert [int(number) for number in told.groups()] == pytest.approx(expected, abs=0.51)
+
+
 def page() -> str:
     """docs/scaling.md with the plan and the table made anew, from the files it shows, in the current folder."""
     text = SCALING.read_text(encoding="utf-8")
