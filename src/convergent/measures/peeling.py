@@ -91,7 +91,7 @@ def peel(gram: Array, size_a: int, ridge: float) -> tuple[np.ndarray, Array]:
     state, squared = regressions(gram, size_a, ridge)
     units = np.arange(len(gram))  # of the rows of the state
     order, farthest = np.zeros(len(gram), dtype=np.intp), np.zeros(len(gram))
-    waiting: tuple[list[Array], list[Array]] = ([], [])
+    waiting, count = np.empty((2, PENDING, len(gram))), [0, 0]  # rows of both sides
     for step in range(len(gram)):
         row_of = int(squared.argmax())
         order[step], farthest[step] = units[row_of], squared[row_of]
@@ -99,20 +99,19 @@ def peel(gram: Array, size_a: int, ridge: float) -> tuple[np.ndarray, Array]:
         own, other = sides[side], sides[1 - side]
         # The unit's row of the state, after the deletions that still wait.
         row = state[row_of].copy()
-        if waiting[side]:
-            before = np.stack(waiting[side])
-            row -= before[:, row_of] @ before
+        before = waiting[side, : count[side]]
+        row -= before[:, row_of] @ before
         row /= np.sqrt(row[row_of])
         squared[other] += row[other] ** 2
         squared[row_of] = -np.inf
-        waiting[side].append(row)
-        if len(waiting[side]) == PENDING:
-            _downdate(state[own], np.stack(waiting[side]), own)
-            waiting[side].clear()
+        waiting[side, count[side]] = row
+        count[side] += 1
+        if count[side] == PENDING:
+            _downdate(state[own], waiting[side], own)
+            count[side] = 0
             left = squared > -np.inf
             if left.mean() < KEPT:
-                for rows in waiting:
-                    rows[:] = [row[left] for row in rows]
+                waiting = waiting.compress(left, axis=2)
                 state, squared, units = state[np.ix_(left, left)], squared[left], units[left]
                 size_a = int(left[:size_a].sum())
     return order, farthest
