@@ -35,7 +35,7 @@ def build(cls: type, content: Any, source: str) -> Any:
         key=lambda e: (len(e.absolute_path), e.validator != "additionalProperties", str(list(e.absolute_path))),
     )
     if errors:
-        raise InputError(f"{source}: {_explain(errors[0], cls)}")
+        raise InputError(f"{source}: {_explain(errors[0])}")
     return _construct(cls, content)
 
 
@@ -123,7 +123,7 @@ WORDS = {
 }
 
 
-def _explain(error: jsonschema.ValidationError, cls: type) -> str:
+def _explain(error: jsonschema.ValidationError) -> str:
     """A fault as one line: the key, what was found, what would be right."""
     where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
     found: Any = error.instance
@@ -155,7 +155,7 @@ def _explain(error: jsonschema.ValidationError, cls: type) -> str:
         case "anyOf":
             inner = [e for e in error.context if len(e.absolute_path) > len(error.absolute_path)]
             if inner:
-                return _explain(inner[0], cls)
+                return _explain(inner[0])
             what = f"{found!r} is not: {schema['description']}"
         case "pattern":
             what = f"{found!r} may hold only lower-case letters, digits and _"

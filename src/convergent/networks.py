@@ -250,12 +250,8 @@ def _function(file: Path, name: str) -> Any:
 
 def _told(error: Exception) -> str:
     """The first sentence of an error, and the line of a user's file where it arose."""
-    own = tuple(str(Path(module.__file__).parent) for module in (torch, torchvision) if module.__file__)
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*own, str(Path(__file__).parent), "<"))
-    ]
+    others = str(Path(torch.__file__).parents[1]), str(Path(__file__).parent), "<"  # installed, ours, and imports
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
     told = (str(error).splitlines() or [""])[0].partition(". ")[0]
     where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
     return f"{where}{type(error).__name__}: {told}"

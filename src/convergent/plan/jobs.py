@@ -173,9 +173,9 @@ def count(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Co
         **made(experiment, recipes),
         "summary": Counter(["--".join(experiment.networks)]),
     }
-    drawn: Counter[str] = Counter()
+    figured: Counter[str] = Counter()
     for comparison in experiment.comparisons:
         for network in networks(experiment, comparison):
-            drawn[network] += len(figures(experiment, comparison))
-    drawn[experiment.networks[0]] += bool(averaged(experiment)[1])
-    return jobs | ({"figure": drawn} if drawn.total() else {})
+            figured[network] += len(figures(experiment, comparison))
+    figured[experiment.networks[0]] += bool(averaged(experiment)[1])
+    return jobs | ({"figure": figured} if figured.total() else {})
