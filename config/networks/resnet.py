@@ -25,7 +25,7 @@ def resnet(num_classes: int, in_channels: int, depth: int = 18) -> nn.Module:
 
 
 def resnet_small(num_classes: int, in_channels: int, channels: Sequence[int] = (16, 32, 64, 128)) -> nn.Module:
-    """One residual block a stage, each of twice as many channels on half the grid.
+    """One residual block a stage, each of twice as many channels on half the grid; initial weights likewise.
 
     Parameters
     ----------
@@ -43,4 +43,4 @@ def resnet_small(num_classes: int, in_channels: int, channels: Sequence[int] = (
         stages[f"block{i}"] = BasicBlock(before, after, stride, None if before == after else shortcut)
         before = after
     stages |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "classify": nn.Linear(before, num_classes)}
-    return nn.Sequential(stages)
+    return networks.kaiming(nn.Sequential(stages))

@@ -14,9 +14,8 @@ def vgg(
     channels: Sequence[int] = (32, 64, 128, 256, 256),
     convolutions: Sequence[int] = (2, 2, 2, 2, 2),
     hidden: Sequence[int] = (512,),
-    kaiming: bool = False,
 ) -> nn.Module:
-    """Stages of 3×3 convolutions that halve the image, and fully connected layers.
+    """Stages of 3×3 convolutions that halve the image, fully connected layers; initial weights of `networks.kaiming`.
 
     VGG-11 has 64, 128, 256, 512, 512 channels and 1, 1, 2, 2, 2 convolutions, VGG-16 2, 2, 3, 3, 3 (Simonyan and
     Zisserman 2015); two hidden layers of 512 units follow on CIFAR (Wang et al. 2018).
@@ -27,7 +26,6 @@ def vgg(
     channels : of the convolutions of each stage
     convolutions : how many, in each stage
     hidden : units of each fully connected layer before the last
-    kaiming : the initial weights after He et al., as `networks.kaiming` draws them; else those of PyTorch
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     before = in_channels
@@ -42,7 +40,7 @@ def vgg(
         before = after
     layers["classify"] = nn.Linear(before, num_classes)
     network = nn.Sequential(layers)
-    return networks.kaiming(network) if kaiming else network
+    return networks.kaiming(network)
 
 
 def _convolution(before: int, after: int) -> nn.Module:
