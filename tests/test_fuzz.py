@@ -9,7 +9,7 @@ import pytest
 import recorded
 import xarray as xr
 import zarr
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergent import store
@@ -62,14 +62,6 @@ def copied(pair: Path, folder: Path) -> Path:
     return folder
 
 
-def form(file: Path) -> tuple[object, ...]:
-    """What a chunk must be like; a file of metadata is one of its own."""
-    if file.name == "zarr.json":
-        return (file,)
-    array = zarr.open_array(next(parent for parent in file.parents if (parent / "zarr.json").is_file()), mode="r")
-    return array.shape, array.chunks, array.shards, array.dtype
-
-
 @settings(max_examples=50)
 @given(
     number=st.integers(0, 10**6),
@@ -93,24 +85,12 @@ def test_between__of_damaged_bytes(
         del content[at:]
     elif damage == "add":
         content += b"\0" * (at + 1)
-    elif damage == "swap":  # with a file of another form; the test below is of the same
-        other = files[(number // 7) % len(files)]
-        assume(form(other) != form(file))
-        content = bytearray(other.read_bytes())
+    elif damage == "swap":
+        content = bytearray(files[(number // 7) % len(files)].read_bytes())
     if damage == "remove":
         file.unlink()
     else:
         file.write_bytes(content)
-    check(pair, folder, between(folder, folder / "m.zarr"))
-
-
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a checksum says that a chunk is whole, not that it is in its place"
-)
-def test_between__of_chunks_that_changed_places(pair: Path, tmp_path: Path) -> None:
-    folder = copied(pair, tmp_path / "copy")
-    first, second = sorted((folder / "a.zarr" / "conv" / "activation").glob("c.*"))[:2]
-    first.write_bytes(second.read_bytes())
     check(pair, folder, between(folder, folder / "m.zarr"))
 
 
@@ -195,7 +175,7 @@ def test_between__of_a_store_that_is_another(pair: Path, tmp_path: Path, change:
 def test_between__of_another_probe(pair: Path, tmp_path: Path) -> None:
     folder = copied(pair, tmp_path / "copy")
     with store.replacing(tmp_path / "new.zarr") as part:
-        shutil.copytree(folder / "b.zarr", part)
+        shutil.copytree(folder / "b.zarr", part, ignore=shutil.ignore_patterns(store.CHECKSUMS))
         zarr.open_group(part, mode="r+", use_consolidated=False).attrs["probe_fingerprint"] = "another"
         store.consolidate(part)
     shutil.rmtree(folder / "b.zarr")

@@ -3,13 +3,14 @@
 import mmap
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 import recorded
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from convergent import mapped, store
+from convergent import checksums, mapped, store
 from convergent.errors import InputError
 
 
@@ -27,9 +28,13 @@ def arrays(path: Path) -> list[zarr.Array]:
     return [group[f"{layer}/activation"] for layer in ("conv", "fc")]
 
 
+def read(source: zarr.Array, path: Path) -> da.Array:
+    return mapped.array(source, path, checksums.of_chunks(source, path))
+
+
 def test_array__is_what_zarr_reads(written: Path) -> None:
     for source in arrays(written):
-        found = mapped.array(source, written)
+        found = read(source, written)
         assert found.chunks[0] == (5,) * 4
         assert found.dtype == source.dtype
         np.testing.assert_array_equal(found.compute(), source[:])
@@ -45,7 +50,7 @@ def test_array__copies_nothing(written: Path) -> None:
         owners.append(owner)
         return block
 
-    mapped.array(arrays(written)[0], written).map_blocks(look, meta=np.empty((0,) * 4)).compute()
+    read(arrays(written)[0], written).map_blocks(look, meta=np.empty((0,) * 4)).compute()
     assert [type(owner) for owner in owners] == [mmap.mmap] * 4
 
 
@@ -57,7 +62,7 @@ def test_array__with_a_chunk_that_is_not_full(tmp_path: Path, dtype: str) -> Non
         "x", shape=(11, 4), dtype=dtype, chunks=(3, 4), shards=(6, 4), compressors=Crc32cCodec()
     )
     source[:] = values
-    np.testing.assert_array_equal(mapped.array(source, tmp_path / "a.zarr").compute(), values)
+    np.testing.assert_array_equal(read(source, tmp_path / "a.zarr").compute(), values)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +78,13 @@ def test_array__with_a_chunk_that_is_not_full(tmp_path: Path, dtype: str) -> Non
 def test_array__leaves_other_arrays_to_zarr(tmp_path: Path, stored: dict) -> None:
     group = zarr.open_group(tmp_path / "a.zarr", mode="w")
     source = group.create_array("x", **{"shape": (12, 4), "dtype": "f4", "chunks": (3, 4)} | stored)
-    assert mapped.array(source, tmp_path / "a.zarr") is None
+    assert mapped.array(source, tmp_path / "a.zarr", b"") is None
 
 
 def test_array__names_the_shard_of_any_flipped_bit(written: Path) -> None:
     file = written / "conv" / "activation" / "c.1.0.0.0"
     content = file.read_bytes()
-    found = mapped.array(arrays(written)[0], written)
+    found = read(arrays(written)[0], written)
     for place in range(0, len(content), 5):
         file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(InputError, match=r"a\.zarr: conv/activation/c\.1\.0\.0\.0 is damaged"):
@@ -92,11 +97,11 @@ def test_array__names_a_truncated_shard(written: Path, left: int) -> None:
     file = written / "conv" / "activation" / "c.0.0.0.0"
     file.write_bytes(file.read_bytes()[:left])
     with pytest.raises(InputError, match=r"conv/activation/c\.0\.0\.0\.0 is (damaged|missing or empty)"):
-        mapped.array(arrays(written)[0], written).compute(scheduler="synchronous")
+        read(arrays(written)[0], written).compute(scheduler="synchronous")
 
 
 def test_array__names_a_shard_that_is_gone_or_lacks_a_chunk(tmp_path: Path, written: Path) -> None:
-    found = mapped.array(arrays(written)[0], written)
+    found = read(arrays(written)[0], written)
     (written / "conv" / "activation" / "c.0.0.0.0").unlink()
     with pytest.raises(InputError, match=r"c\.0\.0\.0\.0 is missing or empty; make it anew"):
         found.compute()
@@ -104,7 +109,16 @@ def test_array__names_a_shard_that_is_gone_or_lacks_a_chunk(tmp_path: Path, writ
     source = group.create_array("x", shape=(6, 4), dtype="f4", chunks=(3, 4), shards=(6, 4), compressors=Crc32cCodec())
     source[:3] = 1.0
     with pytest.raises(InputError, match=r"x/c/0/0 lacks a chunk; make it anew"):
-        mapped.array(source, tmp_path / "b.zarr").compute()
+        read(source, tmp_path / "b.zarr").compute()
+
+
+def test_array__names_a_shard_in_the_place_of_another(written: Path) -> None:
+    found = read(arrays(written)[0], written)
+    first, second = (written / "conv" / "activation" / f"c.{number}.0.0.0" for number in (0, 1))
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(InputError, match=r"conv/activation/c\.0\.0\.0\.0 is damaged or another \(not what its store"):
+        found.compute()
+    found[10:].compute()
 
 
 def test_read__maps_activations_with_the_labels_they_had(written: Path) -> None:

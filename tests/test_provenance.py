@@ -32,7 +32,7 @@ IMPORTED = {
     "inspect": {"data", "networks"},
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
-    "record": TRAINED | {"recording", "rounding", "layout", "shards"},
+    "record": TRAINED | {"recording", "rounding", "layout", "shards", "checksums"},
     "patches": TRAINED | {"patches", "attribution", "preferred", "receptive_fields", "shown", "steps._sides"},
     "exemplars": {"store", "blocks", "engine", "exemplars", "steps._snapshot"},
     "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},

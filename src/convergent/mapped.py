@@ -10,41 +10,47 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
-import google_crc32c
 import numpy as np
 import zarr
 from dask.array.core import normalize_chunks
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
+from convergent import checksums
 from convergent.errors import InputError
 
 PLAIN = (BytesCodec(), Crc32cCodec())  # the codecs of chunks that can be mapped
-ABSENT = 2**64 - 1  # offset of a chunk that was never written
-ENTRY, CHECKSUM = 16, 4  # bytes: of a chunk in the index of a shard, offset and length, and of a crc32c
 
 
-def array(source: zarr.Array[Any], root: Path) -> da.Array | None:
+def array(source: zarr.Array[Any], root: Path, known: bytes) -> da.Array | None:
     """An array of a local store in Dask blocks, one a chunk; None where its chunks are no plain values.
 
     Parameters
     ----------
     source : sharded along its first dimension alone
     root : folder of the store
+    known : what its chunks end with, `checksums.of_chunks`
 
     Raises
     ------
-    InputError : when a block is computed that is damaged or missing, naming store, array and file
+    InputError : when a block is computed that is damaged, missing or another, naming store, array and file
     """
-    if not _is_plain(source):
+    if not is_plain(source):
         return None
     blocks = normalize_chunks(source.chunks, source.shape, dtype=source.dtype)
     found: da.Array = da.map_blocks(
-        _chunk, root, source, chunks=blocks, dtype=source.dtype, meta=np.empty((0,) * source.ndim, source.dtype)
+        _chunk,
+        da.from_array(np.frombuffer(known, "u4")[: len(blocks[0])], chunks=1),
+        root,
+        source,
+        new_axis=[*range(1, source.ndim)],
+        chunks=blocks,
+        dtype=source.dtype,
+        meta=np.empty((0,) * source.ndim, source.dtype),
     )
     return found
 
 
-def _is_plain(source: zarr.Array[Any]) -> bool:
+def is_plain(source: zarr.Array[Any]) -> bool:
     codecs = source.metadata.codecs  # type: ignore[union-attr]
     return (
         len(codecs) == 1
@@ -55,27 +61,19 @@ def _is_plain(source: zarr.Array[Any]) -> bool:
     )
 
 
-def _chunk(root: Path, source: zarr.Array[Any], block_id: tuple[int, ...]) -> np.ndarray:
+def _chunk(known: np.ndarray, root: Path, source: zarr.Array[Any], block_id: tuple[int, ...]) -> np.ndarray:
     """The values of one chunk, after its checksum and that of the index of its shard."""
     number, size = block_id[0], source.chunks[0]
     in_shard = source.shards[0] // size  # type: ignore[index]
     name = f"{source.path}/{source.metadata.encode_chunk_key((number // in_shard, *block_id[1:]))}"
-    try:
-        shard = np.asarray(np.memmap(root / name, mode="r"))
-    except (FileNotFoundError, ValueError):  # NumPy maps no empty file
-        raise InputError(f"{root}: {name} is missing or empty; make it anew") from None
-    index = _checked(shard[-in_shard * ENTRY - CHECKSUM :], root, name).view("<u8").reshape(-1, 2)
-    offset, length = (int(place) for place in index[number % in_shard])
-    if offset == ABSENT:
-        raise InputError(f"{root}: {name} lacks a chunk; make it anew")
-    values = _checked(shard[offset : offset + length], root, name).view(source.dtype.newbyteorder("<"))
+    told = f"{root}: {name}"
+    shard = checksums.mapped(root / name, told)
+    offset, length = (int(place) for place in checksums.index(shard, in_shard, told)[number % in_shard])
+    if offset == checksums.ABSENT:
+        raise InputError(f"{told} lacks a chunk; make it anew")
+    chunk = shard[offset : offset + length]
+    values = checksums.checked(chunk, told).view(source.dtype.newbyteorder("<"))
+    if chunk[-checksums.LENGTH :].tobytes() != known.tobytes():
+        raise checksums.misplaced(told)
     # At the end of an array a chunk is filled up.
     return values.reshape(source.chunks)[: source.shape[0] - number * size]
-
-
-def _checked(content: np.ndarray, root: Path, name: str) -> np.ndarray:
-    """Bytes without the crc32c that they end with."""
-    content, stored = content[:-CHECKSUM], content[-CHECKSUM:].tobytes()
-    if stored != google_crc32c.value(content).to_bytes(CHECKSUM, "little"):  # nor where the file ends before
-        raise InputError(f"{root}: {name} is damaged (Stored and computed checksum do not match); make it anew")
-    return content

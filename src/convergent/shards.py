@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import zarr
 from numcodecs import Blosc, Zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from convergent import layout, schema
+from convergent import checksums, layout, schema
 from convergent.errors import InputError
 
 # The codecs of `create`: how zarr is to read a chunk, given the bytes of a number, and how it is written.
@@ -99,5 +98,5 @@ def _write(file: Any, content: Any) -> int:
     """Write bytes and their crc32c; their number."""
     content = np.frombuffer(content, np.uint8)
     file.write(content)
-    file.write(google_crc32c.value(content).to_bytes(4, "little"))
-    return len(content) + 4
+    file.write(checksums.of(content))
+    return len(content) + checksums.LENGTH

@@ -2,9 +2,11 @@
 
 A store is an xarray DataTree with a group for each layer, in the order of the root attribute ``layers``.
 It is written beside its final path, sealed by a digest of its metadata and renamed, so that a killed job leaves no
-store that looks complete. A chunk that is damaged or missing is an error that names store, array and file.
+store that looks complete. A chunk that is damaged, missing or not the one written there is an error that names store,
+array and file.
 """
 
+import base64
 import json
 import math
 import warnings
@@ -19,15 +21,16 @@ import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from convergent import damage, mapped, provenance, replacement, schema
+from convergent import checksums, damage, mapped, provenance, replacement, schema
 from convergent.errors import InputError, about
 
 # Raise by hand when the layout of the stores changes: every result but the trained networks is made anew.
-FORMAT = 2
+FORMAT = 3
 BLOCK = 1024  # longest side of an inner chunk of a matrix: steps read one fold and block at a time
 SINGLY = ("fold", "replicate", "half", "map")  # dimensions of chunks of one
 SHARD_BYTES = 64 * 2**20
 SEAL = "metadata_digest"
+CHECKSUMS = "checksums.json"  # of every chunk, by array, beside the metadata of the root
 Layers = Mapping[str, xr.Dataset] | Iterable[tuple[str, xr.Dataset]]
 
 
@@ -132,18 +135,18 @@ def read(path: Path, kind: str, *, chunks: Any = None, variables: Collection[str
     """
     if not (path / "zarr.json").is_file():
         raise InputError(f"{path}: there is no such store; run the step that writes it")
-    _check_metadata(path)
+    known = _check_metadata(path)
+    by_chunk = kind == "activations" and chunks is not None
     with _quiet(), _named(path):
-        left_out = _check_complete(path, variables)
+        left_out = _check_complete(path, variables, known, by_chunk)
         with damage.named():
             tree = xr.open_datatree(path, engine="zarr", chunks=chunks, drop_variables=left_out)
         groups = {node.path.strip("/") or "/": node for node in tree.subtree}
         layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
     for layer, dataset in layers.items():
         schema.check(dataset, kind, f"{path}: {layer}")
-    if kind == "activations" and chunks is not None:
-        group = zarr.open_group(path, mode="r")
-        layers = {layer: _mapped(dataset, group[f"{layer}/activation"], path) for layer, dataset in layers.items()}
+    if by_chunk:
+        layers = {layer: _mapped(dataset, path, f"{layer}/activation", known) for layer, dataset in layers.items()}
     return Store(layers, {str(name): value for name, value in tree.attrs.items() if name != SEAL})
 
 
@@ -157,9 +160,10 @@ def _named(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: holds what this version cannot read ({told}); make it anew") from None
 
 
-def _mapped(dataset: xr.Dataset, stored: Any, path: Path) -> xr.Dataset:
+def _mapped(dataset: xr.Dataset, path: Path, name: str, known: Mapping[str, bytes]) -> xr.Dataset:
     """The same with activations that are read without a copy, where they are stored as plain values."""
-    values = mapped.array(stored, path)
+    group: Any = zarr.open_group(path, mode="r")  # by the metadata that are sealed
+    values = mapped.array(group[name], path, known[name])
     return dataset if values is None else dataset.assign(activation=dataset["activation"].copy(data=values))
 
 
@@ -192,23 +196,44 @@ def _quiet() -> Iterator[None]:
 
 
 def _seal(part: Path) -> None:
-    """Add a digest of the metadata, which zarr reads without a checksum; a store without it is not finished."""
+    """Add the checksums of the chunks, and a digest of them and the metadata; a store without it is not finished."""
+    with _quiet():
+        arrays = zarr.open_group(part, mode="r").members(max_depth=None)
+    known = {
+        name: base64.b64encode(checksums.of_chunks(array, part)).decode()
+        for name, array in arrays
+        if isinstance(array, zarr.Array)
+    }
+    (part / CHECKSUMS).write_text(json.dumps(known), encoding="utf-8")
     file = part / "zarr.json"
     content = json.loads(file.read_text(encoding="utf-8"))
-    content["attributes"][SEAL] = provenance.digest(content)
+    content["attributes"][SEAL] = provenance.digest([content, known])
     file.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def _check_metadata(path: Path) -> None:
-    try:
+def _check_metadata(path: Path) -> dict[str, bytes]:
+    """The checksums of the chunks of each array, where these and the metadata are what the store was finished with."""
+    with _damaged(path, "zarr.json"):
         content = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
         found, seal = content["attributes"].get("format"), content["attributes"].pop(SEAL, None)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: its metadata, zarr.json, are damaged ({error!r}); make it anew") from None
     if found != FORMAT:
         raise InputError(f"{path}: of format {found}, this version reads {FORMAT}; make it anew")
-    if seal != provenance.digest(content):
-        raise InputError(f"{path}: its metadata, zarr.json, are not those it was finished with; make it anew")
+    with _damaged(path, CHECKSUMS):
+        known = json.loads((path / CHECKSUMS).read_text(encoding="utf-8"))
+        decoded = {name: base64.b64decode(text) for name, text in known.items()}
+    if seal != provenance.digest([content, known]):
+        raise InputError(
+            f"{path}: its metadata, zarr.json or {CHECKSUMS}, are not those it was finished with; make it anew"
+        )
+    return decoded
+
+
+@contextmanager
+def _damaged(path: Path, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: its metadata, {name}, are damaged ({error!r}); make it anew") from None
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:
@@ -235,8 +260,12 @@ def _nchunks(array: zarr.Array[Any]) -> int:
     )
 
 
-def _check_complete(path: Path, variables: Collection[str] | None) -> set[str]:
+def _check_complete(
+    path: Path, variables: Collection[str] | None, known: Mapping[str, bytes], by_chunk: bool
+) -> set[str]:
     """A missing shard or array reads as zeros or NaN without an error: count them before anyone reads.
+
+    Whether each chunk is in its place is seen here too, unless it is when it is read (`by_chunk`).
 
     Returns the names of the variables that nobody will read.
     """
@@ -249,4 +278,6 @@ def _check_complete(path: Path, variables: Collection[str] | None) -> set[str]:
             left_out.add(variable)
         elif (held := array.nchunks_initialized) != (needed := _nchunks(array)):
             raise InputError(f"{path}: incomplete, {name} holds {held} of {needed} chunks; make it anew")
+        elif not (by_chunk and mapped.is_plain(array)):
+            checksums.check(array, path, known[name])
     return left_out

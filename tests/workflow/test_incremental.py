@@ -114,6 +114,7 @@ MODULES: dict[str, set[str]] = {
     "information": {"mutual_information"},
     "layout": {"record"},
     "shards": {"record"},
+    "checksums": {"record"},
     "rounding": {"record"},
     "measures/nets": {"clustering", "subspace_match", "subspace_match_sampled"},
     **{f"measures/{name}": {"subspace_match", "subspace_match_sampled"} for name in ("peeling", "removal")},
