@@ -125,7 +125,9 @@ def test_main__names_a_missing_file_in_one_line(made: Path, tmp_path: Path, step
         finally:
             (tmp_path / "kept").rename(missing)
         array = inside.partition("/c.")[0]
-        assert str(stopped.value.code).startswith(f"convergent {step}: {made / name}.zarr: incomplete, {array} holds ")
+        told = str(stopped.value.code)
+        assert told.startswith(f"convergent {step}: {made / name}.zarr: incomplete, {array} holds ")
+        assert told.endswith(f", {inside} is missing; make it anew")
         assert not [*tmp_path.iterdir()]
 
 

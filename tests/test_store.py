@@ -191,8 +191,10 @@ def test_replacing__keeps_the_old_store_when_the_writer_is_killed(saved: Path) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_read__refuses_a_store_that_lacks_a_chunk(saved: Path, name: str) -> None:
-    chunk_files(saved / name)[0].unlink()
-    with pytest.raises(InputError, match=rf"a\.zarr: incomplete, {name} holds \d+ of \d+ chunks"):
+    lost = chunk_files(saved / name)[0]
+    lost.unlink()
+    told = rf"a\.zarr: incomplete, {name} holds \d+ of \d+ chunks, {lost.relative_to(saved)} is missing; make it anew"
+    with pytest.raises(InputError, match=told):
         store.read(saved, "moments_within")
 
 

@@ -54,7 +54,7 @@ def index(shard: np.ndarray, in_shard: int, told: str) -> np.ndarray:
 
 def of_chunks(array: zarr.Array[Any], root: Path) -> bytes:
     """What the chunks of an array of a local store end with, file after file; `LENGTH` zeros for one that is absent."""
-    return b"".join(_of_file(array, root, name) for name in _files(array))
+    return b"".join(_of_file(array, root, name) for name in files(array))
 
 
 def check(array: zarr.Array[Any], root: Path, known: bytes) -> None:
@@ -64,7 +64,7 @@ def check(array: zarr.Array[Any], root: Path, known: bytes) -> None:
     ------
     InputError : naming the file that holds others, is missing or has a damaged index
     """
-    for name in _files(array):
+    for name in files(array):
         found = _of_file(array, root, name)
         expected, known = known[: len(found)], known[len(found) :]
         if found != expected:
@@ -76,7 +76,8 @@ def misplaced(told: str) -> InputError:
     return InputError(f"{told} is damaged or another (not what its store was finished with); make it anew")
 
 
-def _files(array: zarr.Array[Any]) -> Iterator[str]:
+def files(array: zarr.Array[Any]) -> Iterator[str]:
+    """Where the chunks of an array of a local store lie, in its root."""
     grid = [ceil(size / chunk) for size, chunk in zip(array.shape, array.shards or array.chunks, strict=True)]
     for number in np.ndindex(*grid):
         yield f"{array.path}/{array.metadata.encode_chunk_key(number)}"

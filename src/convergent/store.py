@@ -277,7 +277,10 @@ def _check_complete(
         if variables is not None and variable not in variables:
             left_out.add(variable)
         elif (held := array.nchunks_initialized) != (needed := _nchunks(array)):
-            raise InputError(f"{path}: incomplete, {name} holds {held} of {needed} chunks; make it anew")
+            lost = next(file for file in checksums.files(array) if not (path / file).is_file())
+            raise InputError(
+                f"{path}: incomplete, {name} holds {held} of {needed} chunks, {lost} is missing; make it anew"
+            )
         elif not (by_chunk and mapped.is_plain(array)):
             checksums.check(array, path, known[name])
     return left_out
