@@ -1,6 +1,7 @@
 """python -m benchmarks [NAME …]: run benchmarks, each in a process of its own, and write their table.
 
-A benchmark is a module of this package with a function ``run`` that yields `Result`s.
+A benchmark is a module of this package with a function ``run`` that yields `Result`s. They take the place of those of
+its last run; the results of the other benchmarks stay in the table.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import asdict
+from datetime import date
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -34,30 +36,45 @@ def main() -> None:
         for result in import_module(f"benchmarks.{arguments.names[0]}").run():
             print(json.dumps(asdict(result) | {"passed": result.passed}), flush=True)
         return
-    results, failed = [], []
+    failed = []
     for name in arguments.names or [name for name in NAMES if name not in LONG]:
         command = [sys.executable, "-m", "benchmarks", "--one", name]
         done = subprocess.run(command, cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True, check=False)
         found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        results += [{"benchmark": name} | result for result in found]
         failed += [name] * (done.returncode != 0)
-        print("\n".join(map(_line, results[len(results) - len(found) :])), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "benchmarks.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "benchmarks.md").write_text(table(results), encoding="utf-8")
+        print("\n".join(map(_line, found)), flush=True)
+        write(name, found)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
+def write(name: str, found: list[dict]) -> None:
+    """Put the results of a benchmark in the place of those of its last run."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "benchmarks.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    kept = [result for result in before if result["benchmark"] in set(NAMES) - {name}]
+    run = f"{date.today()}: {machine()}"
+    results = sorted(
+        [*kept, *({"benchmark": name, "run": run} | result for result in found)], key=lambda r: r["benchmark"]
+    )
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(table(results), encoding="utf-8")
+
+
 def table(results: list[dict]) -> str:
-    """The results as a page with the machine's description."""
+    """The results as a page, with the days and machines of their runs."""
+    of_result = [r.get("run", "not known") for r in results]  # of results from before runs were told apart
+    runs = list(dict.fromkeys(of_result))
     rows = [
         f"| {r['name']} | {r['value']:.3g} | {'≤' if r['at_most'] else '≥'} {r['target']:g} | {r['unit']} "
-        f"| {'yes' if r['passed'] else 'no'} | {', '.join(f'{k} {_text(v)}' for k, v in r['details'].items())} |"
-        for r in results
+        f"| {'yes' if r['passed'] else 'no'} | {runs.index(run) + 1} "
+        f"| {', '.join(f'{k} {_text(v)}' for k, v in r['details'].items())} |"
+        for r, run in zip(results, of_result, strict=True)
     ]
-    head = ["| comparison | value | target | unit | reached | of |", "|---|---|---|---|---|---|"]
-    return "\n".join(["# Benchmarks", "", machine(), "", *head, *rows]) + "\n"
+    head = ["| comparison | value | target | unit | reached | run | of |", "|---|---|---|---|---|---|---|"]
+    told = [f"{number}. {run}" for number, run in enumerate(runs, start=1)]
+    return "\n".join(["# Benchmarks", "", *told, "", *head, *rows]) + "\n"
 
 
 def machine() -> str:

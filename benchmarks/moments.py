@@ -1,12 +1,14 @@
 """The pass over a pair of stores against its floor: decode both by zarr in parallel, and the products alone.
 
-Stores as they are recorded: float16 after a ReLU, 384 channels of 13 × 13, 4200 images, 0.5 GB a side, ten folds.
+Stores as they are recorded: float16 after a ReLU, 384 channels of 13 × 13, 4200 images, 0.5 GB a side, ten folds. And
+whole steps on layers of 4096 units, whose comoments stream into their store, on one worker and on two.
 """
 
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,14 @@ from threadpoolctl import threadpool_limits
 from benchmarks.result import Result, alternately
 from benchmarks.stores import recorded
 from convergent import engine, moments, store
+from convergent.config import Moments
+from convergent.steps import between, within
 
 IMAGES, SHAPE = 4200, (13, 13, 384)
 CORES = 2
 LIMIT = 1.15
 PART = 10  # what is slow is timed on a tenth of the images
+WIDE, WIDE_IMAGES, WIDE_FOLDS = 4096, 1000, 2
 
 
 def run() -> Iterator[Result]:
@@ -32,6 +37,7 @@ def run() -> Iterator[Result]:
         paths = [recorded(Path(folder, f"{side}.zarr"), IMAGES, SHAPE, seed=i) for i, side in enumerate("ab")]
         yield from against_floor(paths)
         yield from against_the_usual(paths)
+        yield from wide(Path(folder))
 
 
 def against_floor(paths: list[Path]) -> Iterator[Result]:
@@ -77,6 +83,25 @@ def against_the_usual(paths: list[Path]) -> Iterator[Result]:
         )
     yield Result("dask.array a.T @ b in float64, neither folds nor means, against moments", product / ours, 1, False)
     yield Result("numpy.corrcoef of activations in memory against moments from the store", corrcoef / ours, 1, False)
+
+
+def wide(folder: Path) -> Iterator[Result]:
+    a, b = (recorded(folder / f"wide_{side}.zarr", WIDE_IMAGES, (WIDE,), i, WIDE_FOLDS) for i, side in enumerate("ab"))
+    settings = Moments(precision="float64", permutations=1)
+    steps: dict[str, Callable[..., None]] = {
+        "within": partial(within.run, activations=a, precision="float64"),
+        "between": partial(between.run, a=a, b=b, settings=settings),
+    }
+    for name, step in steps.items():
+        output = folder / f"{name}.zarr"
+        one, two = alternately(3, *(partial(step, threads=workers, output=output) for workers in (1, 2)))
+        yield Result(
+            f"{name} of {WIDE} units, {WIDE_IMAGES} images: two workers / one",
+            two / one,
+            0.75,
+            at_most=True,
+            details={"one worker": one, "two workers": two},
+        )
 
 
 def passes(a: xr.DataArray, b: xr.DataArray, precision: str, permutations: int) -> Callable[[], object]:

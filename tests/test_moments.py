@@ -1,6 +1,7 @@
 """The one pass against NumPy on raw activations, whatever the chunks."""
 
 import itertools
+import tracemalloc
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -174,9 +175,10 @@ def test_gather__lets_go_of_a_chunk_before_it_reads_the_next(layer: Layer) -> No
     assert most == 1
 
 
-@pytest.mark.parametrize("memory", [16 * 1, 16 * 4, 16 * 9, moments.MEMORY])
-def test_between__blocks_of_units_make_up_the_whole(layer: Layer, memory: int) -> None:
-    """Comoments of 1, 2 or 3 units with as many a task, of 5 and 4 units."""
+@pytest.mark.parametrize("side", [1, 2, 3, 5])
+def test_between__blocks_of_units_make_up_the_whole(layer: Layer, side: int) -> None:
+    """Comoments of 1, 2, 3 or all units with as many a task, of 5 and 4 units."""
+    memory = 16 * moments.STATES * side**2
     a, b = layer(activations(30, 100.0, units=5), FOLDS), layer(activations(31, units=4), FOLDS)
     whole, found = moments.between(a, b), moments.between(a, b, memory=memory)
     xr.testing.assert_allclose(found, whole, rtol=1e-12, atol=1e-9)
@@ -191,6 +193,48 @@ def test_between__in_blocks_of_units_reads_every_chunk_once(layer: Layer) -> Non
     with dask.config.set(scheduler="synchronous"):
         pair.compute()
     assert set(reads.values()) == {1}
+
+
+@pytest.mark.parametrize(("sides", "permutations"), [(1, 0), (2, 0), (2, 1)])
+def test_gather__no_task_holds_more_than_its_memory(
+    layer: Layer, monkeypatch: pytest.MonkeyPatch, sides: int, permutations: int
+) -> None:
+    """What a task makes, and the states that it merges."""
+    moments.within(layer(activations(38), FOLDS))  # what it compiles is not to be counted
+    memory, held = 2**22, []
+
+    def watched(function: Callable[..., Moments]) -> Callable[..., Moments]:
+        def call(*arguments: object) -> Moments:
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            state = function(*arguments)
+            merged = sum(argument.comoment.nbytes for argument in arguments if isinstance(argument, Moments))
+            held.append(tracemalloc.get_traced_memory()[1] - before + merged)
+            return state
+
+        return call
+
+    for name in ("block", "merge"):
+        monkeypatch.setattr(moments, name, watched(getattr(moments, name)))
+    a, b = (layer(activations(i, units=800, grid=()), FOLDS, IMAGES // FOLDS // 2) for i in (39, 40))
+    states = moments.gather(a, b if sides == 2 else None, permutations=permutations, memory=memory)
+    tracemalloc.start()
+    dask.compute(states[0], scheduler="synchronous")
+    tracemalloc.stop()
+    assert memory / 2 < max(held) < 1.1 * memory
+
+
+@pytest.mark.parametrize("permutations", [0, 1])
+def test_fits__until_all_comoments_are_more_than_is_held(
+    layer: Layer, monkeypatch: pytest.MonkeyPatch, permutations: int
+) -> None:
+    a, b = layer(activations(41, units=5), FOLDS), layer(activations(42, units=4), FOLDS)
+    size = sum(array.nbytes for name, array in moments.between(a, b).items() if name.startswith("comoment"))
+    size = size // 2 * (1 + permutations)
+    monkeypatch.setattr(moments, "HELD", size)
+    assert moments.fits(a, b, permutations)
+    monkeypatch.setattr(moments, "HELD", size - 1)
+    assert not moments.fits(a, b, permutations)
 
 
 def test_of__reads_every_chunk_once(layer: Layer) -> None:

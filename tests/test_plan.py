@@ -67,7 +67,7 @@ def test_memory__has_the_constants_of_the_code() -> None:
     assert memory.SPLIT == held_out.IN_MEMORY
     assert (memory.ROW_BLOCK, memory.ROW_TILE) == (row_blocks.IMAGES, row_blocks.TILE_BYTES)
     assert memory.HISTOGRAMS == joint_histograms.MEMORY
-    assert memory.COMOMENTS == moments.MEMORY
+    assert memory.COMOMENTS == moments.MEMORY / moments.STATES
     assert memory.HELD == moments.HELD
     assert memory.TILE == tiles.BYTES
     assert memory.SHARD == store.SHARD_BYTES

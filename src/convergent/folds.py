@@ -109,7 +109,9 @@ def merge(p: Moments, q: Moments) -> Moments:
     """The moments of two disjoint sets of samples together."""
     n = p.n + q.n
     a, b = q.mean_a - p.mean_a, q.mean_b - p.mean_b
-    comoment = p.comoment + q.comoment + (p.n * q.n / n) * np.outer(a, b)
+    comoment, apart = p.comoment + q.comoment, np.outer(a, b)
+    apart *= p.n * q.n / n  # in place: of wide layers a matrix is what a task has room for
+    comoment += apart
     return Moments(n, p.mean_a + a * (q.n / n), p.mean_b + b * (q.n / n), comoment)
 
 

@@ -22,7 +22,8 @@ from convergent.errors import InputError, at_least
 from convergent.folds import Array, Moments, check_same_folds, check_same_images, joined, merge
 from convergent.tiles import ROWS, Tiles, spans
 
-MEMORY = 64 * 2**20  # bytes of comoments that a task adds up
+MEMORY = 256 * 2**20  # bytes that a task holds, besides chunks and tiles of activations
+STATES = 4  # as many comoments of a block of units: two that are merged, their sum, and what sets it right
 HELD = 64 * 2**20  # bytes of comoments that a step holds; those of wider layers stream into their store
 
 
@@ -90,7 +91,8 @@ def gather(
     precision : of the products
     permutations : replicates with the images of b permuted within each block, positions kept
     seed : of the permutations
-    memory : bytes of comoments that a task adds up, at most
+    memory : bytes that a task holds at most, besides chunks and tiles of activations: `STATES` times the comoments of
+        a block of units of a with one of b; one unit a block is the least
 
     Returns
     -------
@@ -262,8 +264,8 @@ def _add_product(comoment: Array, a: np.ndarray, b: np.ndarray, product: np.ndar
 
 
 def _parts(units: int, memory: int, permutations: int) -> list[slice]:
-    """Blocks of units so that the comoments of two of them fit into the memory."""
-    side = max(math.isqrt(memory // (8 * (1 + permutations))), 1)
+    """Blocks of units so that a task on two of them keeps to the memory."""
+    side = max(math.isqrt(memory // (STATES * 8 * (1 + permutations))), 1)
     return [slice(start, min(start + side, units)) for start in range(0, units, side)]
 
 

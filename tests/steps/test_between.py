@@ -1,5 +1,6 @@
 """The steps within and between: from stores of activations to moments, held or streamed, on any engine."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,27 @@ def test_run__streamed_or_held_is_the_same_on_any_engine(
         for layer, dataset in found.layers.items():
             xr.testing.assert_allclose(dataset, before[layer], rtol=1e-12)
             assert dataset.attrs == before[layer].attrs
+
+
+@pytest.mark.parametrize("held", [0, moments.HELD])
+def test_run__holds_comoments_only_as_far_as_they_fit(
+    activations: list[Path], monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    lazy = []
+
+    def watched(function: Callable[..., xr.Dataset]) -> Callable[..., xr.Dataset]:
+        def call(*arguments: object, **options: object) -> xr.Dataset:
+            dataset = function(*arguments, **options)
+            lazy.append(bool(dataset["comoment"].chunks))
+            return dataset
+
+        return call
+
+    for name in ("within", "between"):
+        monkeypatch.setattr(moments, name, watched(getattr(moments, name)))
+    monkeypatch.setattr(moments, "HELD", held)
+    made(activations)
+    assert lazy == 4 * [held == 0]
 
 
 @pytest.mark.parametrize("held", [0, moments.HELD])
