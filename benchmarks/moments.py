@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.result import Result, alternately
 from benchmarks.stores import recorded
 from convergent import engine, moments, store
+from convergent.errors import InputError
 
 IMAGES, SHAPE = 4200, (13, 13, 384)
 CORES = 2
@@ -31,6 +33,7 @@ def run() -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as folder:
         paths = [recorded(Path(folder, f"{side}.zarr"), IMAGES, SHAPE, seed=i) for i, side in enumerate("ab")]
         yield from against_floor(paths)
+        yield from on_a_gpu(paths)
         yield from against_the_usual(paths)
 
 
@@ -60,6 +63,29 @@ def against_floor(paths: list[Path]) -> Iterator[Result]:
                     "mapped chunks and their crc32c, as moments reads them": mapped,
                 },
             )
+
+
+def on_a_gpu(paths: list[Path]) -> Iterator[Result]:
+    """Rows of a machine where CuPy finds a GPU."""
+    try:
+        engine.array("cuda")
+    except InputError:
+        return
+    a, b = (store.read(path, "activations", chunks={}).layers["layer"]["activation"] for path in paths)
+    for precision in ("float64", "float32"):
+
+        def on(name: str, precision: str = precision) -> None:
+            with engine.of(name, CORES):
+                passes(a, b, precision, 1)()
+
+        threads, cuda = alternately(3, partial(on, "threads"), partial(on, "cuda"))
+        yield Result(
+            f"moments of a pair, {precision}, 1 permuted, in threads against the engine cuda",
+            threads / cuda,
+            1,
+            at_most=False,
+            details={"threads": threads, "cuda": cuda},
+        )
 
 
 def against_the_usual(paths: list[Path]) -> Iterator[Result]:
