@@ -22,6 +22,7 @@ from benchmarks.result import Result, alternately
 from benchmarks.stores import recorded
 from convergent import engine, moments, store
 from convergent.config import Moments
+from convergent.errors import InputError
 from convergent.steps import between, within
 
 IMAGES, SHAPE = 4200, (13, 13, 384)
@@ -36,6 +37,7 @@ def run() -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as folder:
         paths = [recorded(Path(folder, f"{side}.zarr"), IMAGES, SHAPE, seed=i) for i, side in enumerate("ab")]
         yield from against_floor(paths)
+        yield from on_a_gpu(paths)
         yield from against_the_usual(paths)
         yield from wide(Path(folder))
 
@@ -66,6 +68,29 @@ def against_floor(paths: list[Path]) -> Iterator[Result]:
                     "mapped chunks and their crc32c, as moments reads them": mapped,
                 },
             )
+
+
+def on_a_gpu(paths: list[Path]) -> Iterator[Result]:
+    """Rows of a machine where CuPy finds a GPU."""
+    try:
+        engine.array("cuda")
+    except InputError:
+        return
+    a, b = (store.read(path, "activations", chunks={}).layers["layer"]["activation"] for path in paths)
+    for precision in ("float64", "float32"):
+
+        def on(name: str, precision: str = precision) -> None:
+            with engine.of(name, CORES):
+                passes(a, b, precision, 1)()
+
+        threads, cuda = alternately(3, partial(on, "threads"), partial(on, "cuda"))
+        yield Result(
+            f"moments of a pair, {precision}, 1 permuted, in threads against the engine cuda",
+            threads / cuda,
+            1,
+            at_most=False,
+            details={"threads": threads, "cuda": cuda},
+        )
 
 
 def against_the_usual(paths: list[Path]) -> Iterator[Result]:

@@ -240,20 +240,22 @@ def described(input):
 def on_node(rule, wildcards, threads, **known):
     """Threads of a process and workers of a job on one node, by the engine that its rule, a profile or the user says."""
     given, known = workflow.get_rule(rule).resources, known | {"rulename": rule, "async_run": workflow.async_run}
-    engine, tasks, nodes = (
+    engine, tasks, nodes, gpus = (
         given[name].evaluate(wildcards, threads=threads, **known).value if name in given else 1
-        for name in ("engine", "tasks", "nodes")
+        for name in ("engine", "tasks", "nodes", "gpu")
     )
     if engine == "local":
         return {"threads": 1, "workers": threads}
+    if engine == "cuda" and gpus > 1:
+        return {"threads": 1, "workers": gpus}
     return {"threads": threads, "workers": math.ceil(tasks / nodes) if engine == "slurm" else 0}
 
 
 def peak(rule):
     """Memory in MB as `python -m convergent plan` tells it, a quarter more and Snakemake's; at each attempt so much more.
 
-    On the engines `local` and `slurm` that of the workers too. Before the file of `inspect` exists, Snakemake asks again
-    later.
+    On the engines `local`, `slurm` and, of several GPUs, `cuda` that of the workers too. Before the file of `inspect`
+    exists, Snakemake asks again later.
     """
 
     def megabytes(wildcards, input, threads, attempt):

@@ -128,6 +128,21 @@ def test_rules__are_as_many_as_the_steps() -> None:
     assert set(RULES) == {path.stem for path in PACKAGE.glob("steps/[a-z]*.py")} - OF_USERS
 
 
+def test_profile__has_engines_to_uncomment_that_their_rules_take() -> None:
+    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
+    found = {}
+    for said, block in re.findall(r"Also for ((?:.*\n)+?)(  # between:\n(?:  #   .*\n)+)", text):
+        resources = yaml.safe_load(text.replace(block, block.replace("  # ", "  ")))["set-resources"]
+        found[resources["between"].pop("engine")] = resources
+        named = re.findall(r"\w+", said.partition(".")[0])
+        assert len(named) > 3
+        for rule in {*named, "between"} - {"and"}:
+            assert re.search(r"^        engine=", RULES[rule], re.M), rule
+    assert set(found) == {"slurm", "cuda"}
+    assert found["cuda"]["between"] == found["cuda"]["train"]
+    assert set(found["slurm"]["between"]) == {"mpi", "nodes", "tasks"}
+
+
 def test_snakefile__is_a_table_of_contents() -> None:
     lines = (ROOT / "Snakefile").read_text(encoding="utf-8").splitlines()
     assert len(lines) < 60

@@ -95,7 +95,14 @@ def test_li2016__splits_a_cluster_above_the_limit_by_its_own_graph() -> None:
         affinity[32 + 9 * part, 33 + 9 * part] = 0.1
     affinity = np.maximum(affinity, affinity.T)
     np.fill_diagonal(affinity, 0)
-    (before,), (after,) = (f(affinity, 13, np.array([0])) for f in (measure.unnormalised, measure.li2016))
+    placed = []
+
+    def array(matrix: np.ndarray) -> torch.Tensor:
+        placed.append(len(matrix))
+        return torch.asarray(matrix)
+
+    (before,), (after,) = (f(affinity, 13, np.array([0]), array) for f in (measure.unnormalised, measure.li2016))
+    assert placed == [60, 60, 36]
     assert np.sort(np.bincount(before)).tolist() == [2] * 12 + [36]
     # ceil(36 / (2·60/13)) = 4
     assert adjusted_rand_score(after, np.concatenate([np.repeat(range(12), 2), 12 + np.repeat(range(4), 9)])) == 1

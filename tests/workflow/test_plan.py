@@ -108,8 +108,9 @@ def test_mem_mb__counts_the_processes_of_an_engine(tmp_path: Path) -> None:
         "'threads'": {"threads": 3},
         "local": {"threads": 1, "workers": 3},
         "slurm": {"threads": 3, "workers": 4},  # seven on two nodes
+        "cuda": {"threads": 1, "workers": 2},  # one a GPU
     }.items():
-        given = [f"between:{resource}" for resource in (f"engine={engine}", "tasks=7", "nodes=2")]
+        given = [f"between:{resource}" for resource in (f"engine={engine}", "tasks=7", "nodes=2", "gpu=2")]
         options = ["--cores=3", "--set-threads=between=3", "--set-resources", *given]
         told = project.snakemake("--dry-run", target, *options).stdout
         asked = re.search(r"^rule between:\n(?:    .*\n)*?    resources: .*?\bmem_mb=(\d+)", told, re.M)

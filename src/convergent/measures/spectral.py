@@ -56,7 +56,7 @@ def li2016(affinity: Array, k: int, seeds: np.ndarray, array: Place = np.asarray
     limit = 2 * max(ALPHA * size, size / k)
     return np.stack(
         [
-            _split(affinity, labels, limit, seed)
+            _split(affinity, labels, limit, seed, array)
             for seed, labels in zip(seeds, unnormalised(affinity, k, seeds, array), strict=True)
         ]
     )
@@ -83,12 +83,13 @@ def _eigenvectors(matrix: Array, some: slice, array: Place) -> Array:
     return np.asarray(found)
 
 
-def _split(affinity: Array, labels: np.ndarray, limit: float, seed: int) -> np.ndarray:
+def _split(affinity: Array, labels: np.ndarray, limit: float, seed: int, array: Place) -> np.ndarray:
     """Clusters of more units than the limit in parts, with labels of their own."""
     labels = labels.copy()
     sizes = np.bincount(labels)
     for cluster in np.flatnonzero(sizes > limit):
         units = np.flatnonzero(labels == cluster)
-        (parts,) = unnormalised(affinity[np.ix_(units, units)], math.ceil(len(units) / limit), np.array([seed]))
+        k = math.ceil(len(units) / limit)
+        (parts,) = unnormalised(affinity[np.ix_(units, units)], k, np.array([seed]), array)
         labels[units[parts > 0]] = labels.max() + parts[parts > 0]
     return labels

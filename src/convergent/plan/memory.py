@@ -63,7 +63,8 @@ def peak(
     network : that the job reads; None for the rules that read none
     experiment, recipe : with all numbers that enter; the recipe where its images or classes do
     threads : of the job, or of each worker
-    workers : processes that compute for that of the step, on the engines ``local`` and ``slurm``; 0: it computes itself
+    workers : processes that compute for that of the step, on the engines ``local``, ``slurm`` and, of several GPUs,
+        ``cuda``; 0: it computes itself
     """
     base, work = RULES[rule]
     if network is None:

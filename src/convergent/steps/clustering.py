@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="engine_name",
         choices=("threads", "cuda"),
         default="threads",
-        help="where eigenproblems are solved: on the cores of the job, or on a GPU",
+        help="where eigenproblems are solved: on the cores of the job, or on a GPU; above widest_exact units they are"
+        " small (Nyström) and stay on the cores",
     )
 
 
