@@ -93,18 +93,24 @@ class Cluster:
         self._update(node, "resume")
 
     def _jobs(self) -> str:
-        return subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=False).stdout
+        command = ["squeue", "--noheader"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=self._own()).stdout
+
+    def _own(self) -> dict[str, str]:
+        """The environment of commands that must reach no Slurm but this one."""
+        return os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def _update(self, node: str, state: str, *more: str) -> None:
         subprocess.run(["scontrol", "update", f"nodename={node}", f"state={state}", *more], check=True)
 
     def stop(self) -> None:
         """End jobs, which would outlive the nodes' daemons, and then what `start` began."""
-        subprocess.run(["scancel", "--state=PENDING"], check=False)
-        subprocess.run(["scancel", "--full", "--signal=KILL", "--state=RUNNING"], check=False)
-        end = time.monotonic() + START
-        while "slurmctld" in self.processes and self._jobs() and time.monotonic() < end:
-            time.sleep(0.2)
+        if "slurmctld" in self.processes:
+            subprocess.run(["scancel", "--state=PENDING"], check=False, env=self._own())
+            subprocess.run(["scancel", "--full", "--signal=KILL", "--state=RUNNING"], check=False, env=self._own())
+            end = time.monotonic() + START
+            while self._jobs() and time.monotonic() < end:
+                time.sleep(0.2)
         for name in reversed(list(self.processes)):  # the controller before munge
             process = self.processes.pop(name)
             process.terminate()
@@ -123,6 +129,8 @@ def missing() -> list[str]:
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
     """A cluster whose nodes are idle; it is stopped, and nothing of it left, whatever happens."""
+    if "SLURM_CONF" in os.environ:
+        raise RuntimeError(f"SLURM_CONF is {os.environ['SLURM_CONF']}: a Slurm is configured on this machine")
     folder.chmod(0o755)
     host = socket.gethostname().split(".")[0]
     user = "root" if os.getuid() == 0 else os.environ["USER"]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +217,53 @@ def test_run__keeps_a_checkpoint_that_could_not_be_read(
         with pytest.raises(OSError, match="Input/output error"):
             run(tmp_path / "net", chosen)
     assert checkpoint.read_bytes() == before
+
+
+def test_run__starts_anew_where_a_bit_of_its_checkpoint_has_flipped(
+    tmp_path: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = recipe(["epoch1", "final"])
+    interrupted("_checkpoint", 3, tmp_path / "net", chosen)
+    part = tmp_path / "net.part"
+    content = bytearray((part / "checkpoint.pt").read_bytes())
+    largest = max(load_file(part / "epoch1.safetensors").values(), key=torch.numel)
+    content[content.index(largest.numpy().tobytes()) + 3] ^= 1 << 6  # of an exponent
+    (part / "checkpoint.pt").write_bytes(content)
+    capsys.readouterr()
+    output = run(tmp_path / "net", chosen)
+    (told,) = capsys.readouterr().out.splitlines()
+    assert told.startswith(f"training from the start: {part / 'checkpoint.pt'} is not a checkpoint of this step (")
+    assert weights(output) == weights(run(tmp_path / "whole", chosen))
+
+
+OTHER_STATES: dict[str, Callable[[training.State], dict[str, Any]]] = {
+    "before the first epoch": lambda _: {"epoch": -5},
+    "after the last epoch": lambda _: {"epoch": 3},
+    "no epoch": lambda _: {"epoch": "x"},
+    "no weights": lambda _: {"weights": {}},
+    "other shapes": lambda state: {"weights": {name: values.new_zeros(1) for name, values in state.weights.items()}},
+}
+
+
+@pytest.mark.parametrize("other", OTHER_STATES)
+def test_run__starts_anew_from_a_checkpoint_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], other: str
+) -> None:
+    """Whole, and of the same recipe and seed."""
+    keep = train._checkpoint
+
+    def keep_wrong(state: training.State, part: Path, identity: str) -> None:
+        keep(replace(state, **OTHER_STATES[other](state)), part, identity)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_checkpoint", keep_wrong)
+        with pytest.raises(Killed):
+            run(tmp_path / "net")
+    output = run(tmp_path / "net")
+    (told,) = capsys.readouterr().out.splitlines()
+    assert told.startswith("training from the start: ")
+    assert weights(output) == weights(run(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("changed", ["learning_rate", "stages", "seed", "code", "versions"])

@@ -21,6 +21,7 @@ from convergent.errors import InputError
 from convergent.files import read_json
 
 CHECKPOINT = "checkpoint.pt"
+DIGEST = 32  # bytes of a SHA-256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,11 +70,11 @@ def _train(
     recipe: Recipe, seed: int, data_root: Path | None, part: Path, identity: dict[str, object], device: str
 ) -> None:
     settings = recipe.training
-    state = _resume(part, provenance.digest(identity))
     images = data.load(recipe.data, "training", data_root, recipe.image_size, settings.threads)
     held_out = data.load(recipe.data, "held_out", data_root, recipe.image_size, settings.threads)
     training.seed_epoch(seed, 0)
     network = networks.of_recipe(recipe, images)
+    state = _resume(part, provenance.digest(identity), network, settings.epochs)
     for reached in training.train(network, images, held_out, settings, seed, state, device):
         names = {f"epoch{reached.epoch}"} | {0: {"init"}, settings.epochs: {"final"}}.get(reached.epoch, set())
         for stage in names & set(recipe.stages):
@@ -103,15 +104,21 @@ def _is_finished(output: Path, identity: dict[str, object]) -> bool:
     return same and all((output / f"{stage}.safetensors").is_file() for stage in content["checkpoints"])
 
 
-def _resume(part: Path, identity: str) -> training.State | None:
+def _resume(part: Path, identity: str, network: torch.nn.Module, epochs: int) -> training.State | None:
     """The state of a training that was interrupted, if it was this one."""
     if (part / CHECKPOINT).is_file():
-        held = io.BytesIO((part / CHECKPOINT).read_bytes())
+        written = (part / CHECKPOINT).read_bytes()
+        held = io.BytesIO(written)
         try:
+            if held.read(DIGEST) != hashlib.sha256(memoryview(written)[DIGEST:]).digest():
+                raise ValueError("its bytes are not those that were written")
             content = torch.load(held, weights_only=True, map_location="cpu")
             if content.pop("identity") == identity:
-                print(f"going on after epoch {content['epoch']}")
-                return training.State(**content)
+                state = training.State(**content)
+                if state.epoch not in range(epochs + 1) or _shapes(state.weights) != _shapes(network.state_dict()):
+                    raise ValueError("of another number of epochs or another network")
+                print(f"going on after epoch {state.epoch}")
+                return state
         except MemoryError:
             raise
         except Exception as error:  # torch names no class for what a damaged file, or one with code in it, raises
@@ -121,13 +128,19 @@ def _resume(part: Path, identity: str) -> training.State | None:
     return None
 
 
+def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: values.shape for name, values in weights.items()}
+
+
 def _checkpoint(state: training.State, part: Path, identity: str) -> None:
-    """Replace the checkpoint in one step: a kill leaves the last one whole."""
+    """Replace the checkpoint, a digest before what torch writes, in one step: a kill leaves the last one whole."""
     beside = part / f"{CHECKPOINT}.new"
     content = {name: getattr(state, name) for name in ("epoch", "weights", "optimiser", "history")}
     buffer = io.BytesIO()  # torch itself says nothing of a full disk
     torch.save(content | {"identity": identity}, buffer)
-    beside.write_bytes(buffer.getbuffer())
+    with beside.open("wb") as file:
+        file.write(hashlib.sha256(buffer.getbuffer()).digest())
+        file.write(buffer.getbuffer())
     beside.replace(part / CHECKPOINT)
 
 
