@@ -245,6 +245,27 @@ def test_load__tells_a_fault_of_a_recipe_in_one_line(
 
 
 @pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (b"x = 1\ndef net(num_classes, in_channels) return 3", "SyntaxError: expected ':' (own.py, line 2)"),
+        (b"'\xff'", "own.py, line 1"),
+        (b"x = '\0'", "null bytes"),
+        (b"x = " + b"-" * 10_000 + b"1", "own.py: …Error"),
+        (b"x = " + b"(" * 10_000, "own.py: …Error"),
+    ],
+    ids=["syntax", "encoding", "null", "deep", "parentheses"],
+)
+def test_load__reads_the_code_of_a_network_before_any_job(
+    root: Path, network: Path, code: bytes, expected: str
+) -> None:
+    (root / "own.py").write_bytes(code)
+    network.write_text(yaml.safe_dump(changed(RECIPE, "architecture", {"name": "net", "file": "own.py"})))
+    message = refusal(DEFAULT | {"networks": ["mine"]}, root)
+    assert "\n" not in message
+    assert says(message, f"config/networks/mine.yaml: architecture.file: … {expected}"), message
+
+
+@pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"", "empty"),
