@@ -74,7 +74,7 @@ def load_recipe(path: Path) -> Recipe:
         )
     recipe: Recipe = build(Recipe, read_yaml(path), str(path))
     for i, stage in enumerate(recipe.stages):
-        epoch = re.fullmatch(r"epoch([1-9][0-9]*)", stage)
+        epoch = re.fullmatch(r"epoch([1-9][0-9]{0,8})", stage)
         if stage not in ("init", "final") and not (epoch and 1 <= int(epoch[1]) <= recipe.training.epochs):
             last = recipe.training.epochs
             raise InputError(f"{path}: stages[{i}]: {stage!r} is not init, final or epoch1 … epoch{last}")
