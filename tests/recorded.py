@@ -13,9 +13,18 @@ FOLD = 10
 
 
 def write(
-    path: Path, layers: dict[str, np.ndarray], *, chunk: int = FOLD // 2, shard: int = 2 * FOLD, fold: int = FOLD
+    path: Path,
+    layers: dict[str, np.ndarray],
+    *,
+    chunk: int = FOLD // 2,
+    shard: int = 2 * FOLD,
+    fold: int = FOLD,
+    snapshot: str | None = None,
 ) -> None:
-    """Activations [image, y, x, unit] or [image, unit] by layer; `chunk`, `shard` and `fold` are numbers of images."""
+    """Activations [image, y, x, unit] or [image, unit] by layer; `chunk`, `shard` and `fold` are numbers of images.
+
+    The store names its file as the snapshot where there is no other.
+    """
     images = len(next(iter(layers.values())))
     probe = {
         "image_id": ("image", np.array([f"{i:06d}" for i in range(images)], dtype=np.dtypes.StringDType())),
@@ -23,9 +32,10 @@ def write(
         "fold": ("image", np.arange(images) // fold),
     }
     labels = {name: xr.Dataset(coords=probe | {"unit": np.arange(x.shape[-1])}) for name, x in layers.items()}
-    snapshot = {"snapshot": path.stem, "checkpoint_digest": f"digest {path.stem}", "seed": 0, "stage": "final"}
+    name = snapshot or path.stem
+    of_snapshot = {"snapshot": name, "checkpoint_digest": f"digest {name}", "seed": 0, "stage": "final"}
     with store.replacing(path) as part:
-        store.write_tree(labels, part, snapshot | {"probe_fingerprint": "f", "probe_seed": 3, "data": "digits"})
+        store.write_tree(labels, part, of_snapshot | {"probe_fingerprint": "f", "probe_seed": 3, "data": "digits"})
         group = zarr.open_group(part, mode="r+", use_consolidated=False)
         for name, values in layers.items():
             array = group.create_array(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -26,6 +27,8 @@ DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="u
 RECIPE = yaml.safe_load((ROOT / "config" / "networks" / "digits_cnn.yaml").read_text(encoding="utf-8"))
 OPTIONAL = {"drops": [0.5, 0.75], "warmup": 0.0, "augmentation": "none", "autocast": "none", "deterministic": True}
 ABSENT = object()
+CYCLE: dict[str, Any] = {"channels": [4]}
+CYCLE["x"] = CYCLE
 NAN, INFINITY = float("nan"), float("inf")
 
 # Change of config.yaml, and what the message says; "…" stands for any text.
@@ -72,7 +75,16 @@ EXPERIMENT_FAULTS = [
     ("networks", ["../networks/digits_cnn"], "configuration: networks[0]: '../networks/digits_cnn' may hold only"),
     ("networks", ["Digits_CNN"], "configuration: networks[0]: 'Digits_CNN' may hold only lower-case letters"),
     ("networks", ["digits\ncnn"], "configuration: networks"),
-    ("networks", ["n" * 300], "configuration: networks"),
+    ("networks", ["n" * 300], "configuration: networks[0]: 'nnn…' may hold only lower-case letters, digits and _, 80"),
+    ("name", "n" * 300, "configuration: name: 'nnn…' may hold only lower-case letters, digits and _, 80 at most"),
+    ("probe.images", 10**400, "configuration: probe.images: 1000…000 is above 9007199254740992"),
+    ("recording.positions", 10**400, "configuration: recording.positions: 1000…000 is"),
+    ("seeds", [0, 2**53 + 1], "configuration: seeds[1]: 9007199254740993 is above 9007199254740992"),
+    (
+        "clustering.units_per_cluster",
+        10**400,
+        "configuration: clustering.units_per_cluster: 1000…000 is above 9007199254740992",
+    ),
     ("name", "A", "configuration: name: 'A' may hold only lower-case letters, digits and _"),
     ("name", "../a", "configuration: name: '../a' may hold only lower-case letters, digits and _"),
     ("name", "a\n", r"configuration: name: 'a\n' may hold only lower-case letters, digits and _"),
@@ -170,6 +182,24 @@ RECIPE_FAULTS = [
     ("architecture.arguments", [1], "architecture.arguments: [1] is no mapping"),
     ("architecture.file", "nets/mine.py", "architecture.file: there is no file …/nets/mine.py"),
     ("architecture.file", "n" * 300, "architecture.file"),
+    (
+        "architecture.arguments",
+        {"channels": date(2024, 1, 1)},
+        "architecture.arguments: Object of type date is not JSON",
+    ),
+    ("architecture.arguments", {"channels": {1: 2}}, "architecture.arguments: the keys of a mapping are to be texts"),
+    ("architecture.arguments", {1: 2, "channels": [4]}, "architecture.arguments"),
+    ("architecture.arguments", {"width": NAN}, "architecture.arguments: Out of range float values are not JSON"),
+    ("architecture.arguments", CYCLE, "architecture.arguments: Circular reference detected; it may hold texts"),
+    ("training.epochs", 10**400, "training.epochs: 1000…000 is above 9007199254740992"),
+    ("training.learning_rate", 10**400, "training.learning_rate: 1000…000 is above 9007199254740992"),
+    ("image_size", 10**400, "image_size: 1000…000 is above 9007199254740992"),
+    ("data", "n" * 300, "data: 'nnn…' may hold only lower-case letters, digits and _, 80 at most"),
+    (
+        "stages",
+        ["init", "final", f"epoch1{'0' * 5000}"],
+        "stages[2]: 'epoch1000…' is not init, final or epoch1 … epoch20",
+    ),
     ("stages", [], "stages: 0 given, at least 1 needed"),
     ("stages", ["init", "final", "init"], "stages: 'init' stands twice"),
     ("stages", ["init", "final", "epoch21"], "stages[2]: 'epoch21' is not init, final or epoch1 … epoch20"),
@@ -242,6 +272,27 @@ def test_load__tells_a_fault_of_a_recipe_in_one_line(
     message = refusal(DEFAULT | {"networks": ["mine"]}, root)
     assert "\n" not in message
     assert says(message, f"config/networks/mine.yaml: … {expected}"), message
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (b"x = 1\ndef net(num_classes, in_channels) return 3", "SyntaxError: expected ':' (own.py, line 2)"),
+        (b"'\xff'", "own.py, line 1"),
+        (b"x = '\0'", "null bytes"),
+        (b"x = " + b"-" * 10_000 + b"1", "own.py: …Error"),
+        (b"x = " + b"(" * 10_000, "own.py: …Error"),
+    ],
+    ids=["syntax", "encoding", "null", "deep", "parentheses"],
+)
+def test_load__reads_the_code_of_a_network_before_any_job(
+    root: Path, network: Path, code: bytes, expected: str
+) -> None:
+    (root / "own.py").write_bytes(code)
+    network.write_text(yaml.safe_dump(changed(RECIPE, "architecture", {"name": "net", "file": "own.py"})))
+    message = refusal(DEFAULT | {"networks": ["mine"]}, root)
+    assert "\n" not in message
+    assert says(message, f"config/networks/mine.yaml: architecture.file: … {expected}"), message
 
 
 @pytest.mark.parametrize(

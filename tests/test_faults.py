@@ -21,17 +21,18 @@ from convergent.errors import InputError
 TESTS = Path(__file__).parent
 IMAGES = 4 * recorded.FOLD
 
+PAIR = {
+    "a": "moments_a/conv/mean/c.0.0",
+    "b": "moments_b/fc/comoment/c.0.0.0",
+    "between": "between/conv/comoment/c.0.0.0",
+}
 # Steps, what they read, and a file of it that the test damages.
 READ = {
     "within": {"activations": "a/conv/activation/c.1.0.0.0"},
     "between": {"a": "a/conv/fold/c.0", "b": "b/fc/activation/c.0.0"},
     "statistics": {"activations": "a/fc/activation/c.0.0", "moments": "moments_a/fc/comoment/c.0.0.0"},
     "edges": {"activations": "a/conv/activation/c.0.0.0.0"},
-    "correlation": {
-        "a": "moments_a/fc/mean/c.0.0",
-        "b": "moments_b/conv/comoment/c.0.0.0",
-        "between": "between/conv/comoment/c.0.0.0",
-    },
+    "correlation": PAIR,
     "mutual_information": {
         "activations_a": "a/conv/activation/c.0.0.0.0",
         "activations_b": "b/conv/image_id/c.0",
@@ -44,11 +45,46 @@ READ = {
     "exemplars": {"activations": "a/fc/image_id/c.0"},
     "rdm": {"activations": "pooled_a/conv/activation/c.0.0"},
     "cross_layer": {"a": "pooled_a/fc/activation/c.1.0", "b": "pooled_b/conv/activation/c.0.0"},
+    "layer_pairs": {"a": "a/conv/activation/c.0.0.0.0", "b": "b/fc/activation/c.1.0"},
+    "subspace_match_sampled": {"a": "a/fc/activation/c.0.0", "b": "b/conv/activation/c.1.0.0.0"},
+    "matching": {
+        **PAIR,
+        "pooled_a": "pooled_a/conv/activation/c.0.0",
+        "pooled_b": "pooled_b/fc/activation/c.1.0",
+    },
+    "similarity": {
+        **PAIR,
+        "pooled_a": "pooled_a/fc/activation/c.1.0",
+        "pooled_b": "pooled_b/conv/image_id/c.0",
+    },
+    "sparse_prediction": PAIR,
+    "maps": PAIR,
+    "subspace_match": PAIR,
+    "clustering": {**PAIR, "sparse_prediction": "sparse_prediction/conv/alpha/c.0"},
+    "rsa": {"a": "rdms_a/conv/correlation/c.0.0", "b": "rdms_b/fc/euclidean/c.0.0"},
+    "ensemble": {"a": "predictions_a/logit/c.0.0", "b": "predictions_b/label/c.0"},
 }
 OPTIONS = {
     "between": ["--settings", '{"precision": "float64", "permutations": 1}'],
     "edges": ["--settings", '{"bins": 4, "samples": 1000}'],
     "mutual_information": ["--permutations", "1"],
+    "layer_pairs": ["--settings", '{"precision": "float64", "permutations": 1}'],
+    "subspace_match_sampled": ["--settings", '{"positions": 40, "draws": 2, "epsilons": [0.5], "seed": 0}'],
+    "matching": ["--settings", '{"rotations": 2, "permutations": 1}'],
+    "similarity": ["--settings", '{"svcca_variance": 0.99, "permutations": 2}'],
+    "sparse_prediction": ["--settings", '{"alphas": 2, "smallest": 0.1}'],
+    "maps": ["--settings", '{"alphas": [0.1]}'],
+    "subspace_match": [
+        "--settings",
+        '{"centred": false, "dead": "unmatched", "ridge": 1e-6, "epsilons": [0.5], "minimal_epsilon": 0.5, '
+        '"starts": 1, "orders": 1, "enumerated": 1}',
+    ],
+    "clustering": [
+        "--settings",
+        '{"threshold": 0.2, "units_per_cluster": 2, "repeats": 2, "variant": "normalised", "widest_exact": 4096}',
+    ],
+    "rsa": ["--permutations", "2"],
+    "ensemble": ["--settings", '{"permutations": 2}'],
 }
 
 
@@ -69,12 +105,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values = np.maximum(generator.standard_normal((IMAGES, 2, 2, 3)), 0).astype(np.float16)
         recorded.write(folder / f"{side}.zarr", {"conv": values, "fc": values[:, 0, 0]})
         pooled = values.mean((1, 2), dtype=np.float32)
-        recorded.write(folder / f"pooled_{side}.zarr", {"conv": pooled, "fc": pooled})
-    written = {"moments_a": "within", "edges_a": "edges", "between": "between"}
-    for output, step in written.items():
-        main(arguments(step, inputs(step, folder), folder / f"{output}.zarr"))
-    for output, step in {"moments_b": "within", "edges_b": "edges"}.items():
-        main(arguments(step, {"activations": folder / "b.zarr"}, folder / f"{output}.zarr"))
+        recorded.write(folder / f"pooled_{side}.zarr", {"conv": pooled, "fc": pooled}, snapshot=side)
+        answers = store.read(folder / f"pooled_{side}.zarr", "pooled")
+        logits = answers.layers["fc"].rename(activation="logit", unit="class").load()
+        of_answers = answers.attributes | {"layers": []}
+        store.save({"/": logits}, folder / f"predictions_{side}.zarr", "predictions", of_answers)
+        for output, step in {"moments": "within", "edges": "edges"}.items():
+            main(arguments(step, {"activations": folder / f"{side}.zarr"}, folder / f"{output}_{side}.zarr"))
+        main(arguments("rdm", {"activations": folder / f"{side}.zarr"}, folder / f"rdms_{side}.zarr"))
+    for step in ("between", "sparse_prediction"):
+        main(arguments(step, inputs(step, folder), folder / f"{step}.zarr"))
     return folder
 
 

@@ -257,6 +257,16 @@ def test_build__gives_torchvision_the_number_of_classes_only() -> None:
         ("convnet", {"in_channels": 4}, "architecture.arguments: convnet: .*'?in_channels'?"),
         ("resnet18", {"chanels": [4]}, "architecture.arguments: resnet18: .*'chanels'"),
         ("alexnet", {"num_classes": 4}, "architecture.arguments: alexnet: .*'?num_classes'?"),
+        (
+            "convnet",
+            {"channels": []},
+            r"architecture.arguments: convnet: ValueError: channels \[\] and hidden .* to be 1",
+        ),
+        ("convnet", {"channels": [0]}, r"architecture.arguments: convnet: ValueError: channels \[0\] and hidden"),
+        ("convnet", {"channels": [2], "hidden": [-1]}, "architecture.arguments: convnet: ValueError: channels"),
+        ("convnet", {"channels": 4}, "architecture.arguments: convnet: TypeError: "),
+        ("vit_b_16", {"image_size": 225}, "architecture.arguments: vit_b_16 fails: AssertionError: Input shape"),
+        ("quantized_resnet18", {"quantize": True}, "architecture.arguments: quantized_resnet18 fails: "),
     ],
 )
 def test_build__refuses_in_one_line(name: str, arguments: dict[str, object], expected: str) -> None:
@@ -267,7 +277,7 @@ def test_build__refuses_in_one_line(name: str, arguments: dict[str, object], exp
 @pytest.mark.parametrize(
     ("file", "name", "expected"),
     [
-        ("own.py", "nett", r"architecture\.name: .*own\.py defines no 'nett'"),
+        ("own.py", "nett", r"architecture\.name: .*own\.py defines no function 'nett'"),
         ("own.txt", "net", r"architecture\.file: .*own\.txt is no Python file"),
         ("absent.py", "net", r"architecture\.file: .*absent\.py"),
     ],
@@ -312,6 +322,28 @@ LOOPS = "; forward may not branch, assert or loop on its input"
             "def net(num_classes, in_channels): pass",
             r"architecture\.name: net returns a NoneType, not a torch\.nn\.Module",
         ),
+        ("net = 5", r"architecture\.name: .*own\.py defines no function 'net'"),
+        ("raise SystemExit(0)", rf"architecture\.file: .*{LINE} 1: SystemExit: 0"),
+        (
+            "def net(num_classes, in_channels):\n    raise SystemExit(0)",
+            rf"architecture\.file: net fails: .*{LINE} 2: SystemExit: 0",
+        ),
+        (
+            "def net(num_classes, in_channels):\n    return 1 + 'a'",
+            rf"architecture\.arguments: net: .*{LINE} 2: TypeError: .*; it takes \(num_classes, in_channels\)",
+        ),
+        (
+            "from builtins import map as net",
+            r"architecture\.arguments: net: TypeError: map\(\) takes no keyword arguments",
+        ),
+        (
+            "from torch import nn\nclass net(nn.Module):\n    def __init__(self, num_classes, in_channels): pass",
+            r"architecture\.file: net fails: AttributeError: 'net' object has no attribute '_modules'",
+        ),
+        (
+            CLASS.format(forward="raise SystemExit(0)"),
+            rf"does not take images of \(1, 8, 8\): .*{LINE} 7: SystemExit: 0",
+        ),
         (
             CLASS.replace("        super().__init__()\n", ""),
             rf"architecture\.file: net fails: .*{LINE} 4: AttributeError: .*",
@@ -324,7 +356,23 @@ LOOPS = "; forward may not branch, assert or loop on its input"
         (CLASS.format(forward="x = [y for y in x][0]"), rf"cannot be traced: .*{LINE} 7: .*cannot be iterated{LOOPS}"),
         (CLASS.format(forward="x = y"), rf"does not take images of \(1, 8, 8\): .*{LINE} 7: NameError: .*"),
     ],
-    ids=["syntax", "import", "none", "super", "branch", "assert", "loop", "name"],
+    ids=[
+        "syntax",
+        "import",
+        "none",
+        "constant",
+        "exit",
+        "exit in net",
+        "type",
+        "builtin",
+        "no init",
+        "exit in forward",
+        "super",
+        "branch",
+        "assert",
+        "loop",
+        "name",
+    ],
 )
 def test_graph__of_a_file_that_fails_names_its_line(tmp_path: Path, code: str, expected: str) -> None:
     file = tmp_path / "own.py"

@@ -19,7 +19,8 @@ from convergent.declarations import build, closest, key, listed
 from convergent.errors import InputError
 from convergent.files import read_yaml
 
-NAME = r"^[a-z0-9_]+(?!\n)$"  # `$` alone accepts a line break at the end
+# The name of a store holds those of two networks, with seeds and stages, and may have 255 characters.
+NAME = r"^[a-z0-9_]{1,80}(?!\n)$"  # `$` alone accepts a line break at the end
 Measure = Literal[
     "statistics",
     "correlation",
@@ -235,7 +236,7 @@ class Experiment:
 @dataclass(frozen=True)
 class Architecture:
     name: str = key("`convnet`, a classifier of torchvision, or a function in `file`")
-    arguments: Mapping[str, Any] | None = key("arguments of that function", None)
+    arguments: Mapping[str, Any] | None = key("arguments of that function", None, plain=True)
     file: str | None = key("a Python file of your own that defines the function", None)
 
 

@@ -31,6 +31,8 @@ class NamingPipeline(BatchedCodecPipeline):
             try:
                 await super().read_batch([(_Present(file), *rest)], out, drop_axes)
             except (ValueError, OSError) as error:
+                if not isinstance(file, StorePath):  # a chunk in a shard, whose file the pipeline around this one names
+                    raise
                 raise InputError(f"{_name(file)} is damaged ({str(error).split('. ')[0]}); make it anew") from None
 
 
@@ -39,16 +41,18 @@ register_pipeline(NamingPipeline)
 
 @dataclass(frozen=True)
 class _Present(ByteGetter):
-    """The file of a chunk, which must be there."""
+    """The file of a chunk, or a chunk of a shard, which must be there."""
 
-    file: StorePath
+    file: ByteGetter
 
     async def get(self, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer:
         content = await self.file.get(prototype, byte_range)
+        if not content and not isinstance(self.file, StorePath):
+            raise ValueError("it lacks a chunk")
         if not content:  # zarr takes an empty shard for one of the fill value
             raise InputError(f"{_name(self.file)} is missing or empty; make it anew")
         return content
 
 
-def _name(file: StorePath) -> str:
+def _name(file: Any) -> str:
     return f"{str(file.store).removeprefix('file://')}: {file.path}"

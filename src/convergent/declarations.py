@@ -4,16 +4,19 @@ From the declarations come the JSON schema, the check of what a user writes, and
 """
 
 import difflib
+import json
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import jsonschema
 
 from convergent.errors import InputError
+
+LARGEST = 2**53  # number of a key: plans count in float64, in which whole numbers up to it are exact
 
 
 def key(doc: str, default: Any = MISSING, **limits: Any) -> Any:
@@ -64,8 +67,9 @@ def _schema_of(annotation: Any) -> dict[str, Any]:
         return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     if get_origin(annotation) in (Union, types.UnionType):
         options = [_schema_of(option) for option in get_args(annotation)]
-        if all(set(option) == {"type"} for option in options):
-            return {"type": [option["type"] for option in options]}
+        if all("type" in option for option in options):  # the limits of one type say nothing of another
+            limits = {name: limit for option in options for name, limit in option.items()}
+            return limits | {"type": [option["type"] for option in options]}
         return {"anyOf": options}
     if get_origin(annotation) is Literal:
         return {"enum": list(get_args(annotation))}
@@ -76,7 +80,9 @@ def _schema_of(annotation: Any) -> dict[str, Any]:
         if content is Any:
             return {"type": "object"}
         return {"type": "object", "additionalProperties": _schema_of(content) | {"minItems": 1, "uniqueItems": True}}
-    return {"type": {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}[annotation]}
+    if annotation in (int, float):
+        return {"type": "integer" if annotation is int else "number", "maximum": LARGEST}
+    return {"type": {str: "string", bool: "boolean", type(None): "null"}[annotation]}
 
 
 def _is_integer(checker: Any, value: Any) -> bool:
@@ -87,9 +93,21 @@ def _is_number(checker: Any, value: Any) -> bool:
     return _is_integer(checker, value) or (isinstance(value, float) and math.isfinite(value))
 
 
+def _plain(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+    """A keyword of ours, for what has no schema: a recipe is handed over as JSON, which has no dates and cycles."""
+    try:
+        same = json.loads(json.dumps(value, allow_nan=False)) == value
+    except (TypeError, ValueError, RecursionError) as error:
+        yield jsonschema.ValidationError(f"{error}; it may hold texts, numbers, lists and mappings")
+    else:
+        if not same:
+            yield jsonschema.ValidationError("the keys of a mapping are to be texts")
+
+
 # JSON schema takes 4.0 for an integer; a seed or a number of images is written without a point. NaN is no number.
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
+    validators={"plain": _plain},
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": _is_integer, "number": _is_number}
     ),
@@ -158,7 +176,7 @@ def _explain(error: jsonschema.ValidationError) -> str:
                 return _explain(inner[0])
             what = f"{found!r} is not: {schema['description']}"
         case "pattern":
-            what = f"{found!r} may hold only lower-case letters, digits and _"
+            what = f"{found!r} may hold only lower-case letters, digits and _, 80 at most"
         case _:
             what = " ".join(error.message.split())
     return f"{where}: {what}" if where else what

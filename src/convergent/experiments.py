@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convergent import provenance
 from convergent.config import (
     ACROSS_NETWORKS,
     OF_ANSWERS,
@@ -73,7 +74,7 @@ def load_recipe(path: Path) -> Recipe:
         )
     recipe: Recipe = build(Recipe, read_yaml(path), str(path))
     for i, stage in enumerate(recipe.stages):
-        epoch = re.fullmatch(r"epoch([1-9][0-9]*)", stage)
+        epoch = re.fullmatch(r"epoch([1-9][0-9]{0,8})", stage)
         if stage not in ("init", "final") and not (epoch and 1 <= int(epoch[1]) <= recipe.training.epochs):
             last = recipe.training.epochs
             raise InputError(f"{path}: stages[{i}]: {stage!r} is not init, final or epoch1 … epoch{last}")
@@ -209,10 +210,22 @@ def _held_out(data: str) -> int | None:
     return sum(1 for _ in (root / data / "test").glob("*/*"))
 
 
+def _check_code(file: Path, where: str) -> None:
+    """What changes a network is digested before any job, which reads the code but runs none of it."""
+    try:
+        provenance.file_digest(file)
+    except OSError as error:
+        raise InputError(f"{where}: architecture.file: {file}: not to be read: {error.strerror}") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deep
+        raise InputError(f"{where}: architecture.file: {file}: {type(error).__name__}: {error}") from None
+
+
 def _check_files(recipe: Recipe, where: str, root: Path) -> None:
     file = recipe.architecture.file
     if file is not None and not os.path.isfile(root / file):
         raise InputError(f"{where}: architecture.file: there is no file {root / file}")
+    if file is not None:
+        _check_code(root / file, where)
     known = NAMED.get(recipe.data)
     sized = known is not None and known.shape is not None
     if sized and recipe.image_size is not None:

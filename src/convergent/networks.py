@@ -49,7 +49,13 @@ def convnet(
     num_classes, in_channels : of the data
     channels : of each convolution; the second and each later one halves the image
     hidden : units of each fully connected layer before the last
+
+    Raises
+    ------
+    ValueError : without channels, or where one of the numbers is below 1
     """
+    if not channels or min(*channels, *hidden, 1) < 1:
+        raise ValueError(f"channels {channels} and hidden {hidden} are to be 1 or more each, of one channel at least")
     blocks: OrderedDict[str, nn.Module] = OrderedDict()
     for i, (before, after) in enumerate(pairwise((in_channels, *channels)), start=1):
         convolution = nn.Conv2d(before, after, 3, padding=1, stride=2 if i > 1 else 1)
@@ -114,15 +120,15 @@ def build(
             make = partial(make, weights_backbone=None)
     try:
         network: nn.Module = make(**data, **(arguments or {}))
+        modules = [*network.modules()] if isinstance(network, nn.Module) else []
     except (TypeError, ValueError) as error:
-        raise InputError(f"architecture.arguments: {name}: {error}; it takes {inspect.signature(make)}") from error
-    except Exception as error:
-        if file is None:
-            raise
-        raise InputError(f"architecture.file: {name} fails: {_told(error)}") from error
+        raise InputError(f"architecture.arguments: {name}: {_told(error)}{_taken(make)}") from error
+    except (Exception, SystemExit) as error:
+        where = "arguments" if file is None else "file"
+        raise InputError(f"architecture.{where}: {name} fails: {_told(error)}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"architecture.name: {name} returns a {type(network).__name__}, not a torch.nn.Module")
-    for module in network.modules():
+    for module in modules:
         if hasattr(module, "inplace"):
             module.inplace = False  # type: ignore[assignment]  # in place it would overwrite the node before it
     return network
@@ -160,7 +166,7 @@ def graph(network: nn.Module, image_shape: Sequence[int], classes: int) -> dict[
     except TraceError as error:
         told = f"{_told(error)}; forward may not branch, assert or loop on its input"
         raise InputError(f"cannot be traced: {told}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"does not take images of {tuple(image_shape)}: {_told(error)}") from error
     operations = _operations(network, image_shape, classes)
     return {"parameters": parameters, "operations": operations, "nodes": shapes, "relu": relu}
@@ -171,7 +177,7 @@ def _operations(network: nn.Module, image_shape: Sequence[int], classes: int) ->
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         try:
             answer = network.train()(torch.empty(2, *image_shape, device="meta"))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             answer = f"an error ({_told(error)})"
     if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
         found = list(answer.shape) if isinstance(answer, torch.Tensor) else getattr(answer, "_fields", answer)
@@ -241,14 +247,21 @@ def _function(file: Path, name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"architecture.file: {_told(error)}") from error
-    if not hasattr(module, name):
-        raise InputError(f"architecture.name: {file} defines no {name!r}")
+    if not callable(getattr(module, name, None)):
+        raise InputError(f"architecture.name: {file} defines no function {name!r}")
     return getattr(module, name)
 
 
-def _told(error: Exception) -> str:
+def _taken(make: Any) -> str:
+    try:
+        return f"; it takes {inspect.signature(make)}"
+    except (TypeError, ValueError):  # of some that are no Python
+        return ""
+
+
+def _told(error: BaseException) -> str:
     """The first sentence of an error, and the line of a user's file where it arose."""
     others = str(Path(torch.__file__).parents[1]), str(Path(__file__).parent), "<"  # installed, ours, and imports
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]

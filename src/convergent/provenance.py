@@ -94,7 +94,7 @@ def _source(name: str) -> Path:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(path.read_bytes(), path)
 
 
 def _meaning(tree: ast.Module) -> str:

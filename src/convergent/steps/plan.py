@@ -64,7 +64,10 @@ def described_network(name: str, recipe: Recipe, experiment: Experiment) -> shap
         try:
             with torch.device("meta"):
                 made = networks.build(*arguments)
-        except NotImplementedError:  # some, as RegNet, compute with tensors while they are built
+        except InputError as error:
+            if not isinstance(error.__cause__, NotImplementedError):
+                raise
+            # Some, as RegNet, compute with tensors while they are built.
             made = networks.build(*arguments)
         graph = networks.graph(made, image_shape, classes)
     chosen = chosen_layers(name, layers_of(experiment.layers, name), list(graph["nodes"]), graph["relu"])
