@@ -1,6 +1,8 @@
 """The networks, and the nodes of their graphs that are recorded."""
 
+import copy
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +106,37 @@ def test_nodes__leaves_out_what_is_no_map_or_vector_of_units() -> None:
     assert networks.nodes(network, (1, 4, 4)) == ({"0": [2, 2, 2], "3": [8]}, [])
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("F.relu(x); x.add_(x.mean())", "add_ overwrites relu; write y = y.add(…)"),
+        ("F.relu(x); x = x.clamp_(max=0.1)", "clamp_ overwrites relu; write y = y.clamp(…)"),
+        ("F.relu(x); x.flatten(1).mul_(2)", "mul_ overwrites relu; write y = y.mul(…)"),
+        ("F.leaky_relu(x, 0.1, inplace=True)", "leaky_relu overwrites conv; write y = leaky_relu(y, …)"),
+        ("F.leaky_relu(x, 0.1, True)", "leaky_relu overwrites conv; write y = leaky_relu(y, …)"),
+        ("torch.clamp(x, max=0.1, out=x)", "clamp overwrites conv; write y = clamp(y, …)"),
+        ("x; x.relu_()", "relu_ overwrites conv; write y = y.relu(…)"),
+        ("x; F.relu(x, inplace=True)", "relu overwrites conv; write y = relu(y, …)"),
+    ],
+)
+def test_graph__refuses_a_statement_that_overwrites_a_node(own: Callable[..., Path], code: str, told: str) -> None:
+    """It would be recorded as it is overwritten, and a statement whose value nobody reads would not be run at all."""
+    network = networks.build("net", None, own(code), 10, 1)
+    with pytest.raises(InputError, match=rf"\A{re.escape(told)}, which is not in place\Z"):
+        networks.graph(network, (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize("kind", [nn.LeakyReLU, nn.ReLU6, nn.Hardswish, nn.SiLU])
+def test_nodes__takes_modules_that_are_made_in_place(own: Callable[..., Path], kind: type[nn.Module]) -> None:
+    file = own()
+    file.write_text(file.read_text().replace("nn.ReLU(", f"nn.{kind.__name__}("))
+    network = networks.build("net", None, file, 10, 1)
+    images = normal(4, 1, 8, 8)
+    found = networks.extractor(network, ["conv", "act"])(images)
+    torch.testing.assert_close(found["act"], kind()(network.get_submodule("conv")(images)), rtol=0, atol=0)
+    assert list(networks.nodes(network, (1, 8, 8))[0]) == ["conv", "act", "mean", "classify"]
+
+
 # --- the extractor ---
 
 
@@ -124,6 +157,13 @@ def test_build__leaves_no_module_in_place(name: str) -> None:
     with torch.device("meta"):
         assert any(getattr(module, "inplace", False) for module in original().modules())
     assert not any(getattr(module, "inplace", False) for module in on_meta(name).modules())
+
+
+def test_extractor__takes_a_module_that_is_named_like_a_function() -> None:
+    network, images = nn.Sequential(OrderedDict(linear=nn.Linear(3, 4), relu_=nn.Tanh(), relu=nn.ReLU())), normal(5, 3)
+    assert networks.nodes(copy.deepcopy(network), (3,))[1] == ["relu"]
+    found = networks.extractor(network, ["relu_"])(images)["relu_"]
+    torch.testing.assert_close(found, network.get_submodule("linear")(images).tanh(), rtol=0, atol=0)
 
 
 def test_extractor__is_in_evaluation_mode() -> None:

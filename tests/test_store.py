@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec
+from zarr.core.codec_pipeline import BatchedCodecPipeline
 
 from convergent import store
 from convergent.errors import InputError
@@ -333,6 +334,31 @@ def test_read__leaves_the_stores_of_others_alone(saved: Path, tmp_path: Path) ->
     store.read(saved, "moments_within")
     array = zarr.create_array(tmp_path / "b.zarr", shape=(4,), chunks=(2,), dtype="f4", fill_value=7)
     assert array[:].tolist() == [7] * 4
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_read__of_a_zarr_that_tells_what_it_found_of_each_chunk(
+    saved: Path, layers: dict[str, xr.Dataset], monkeypatch: pytest.MonkeyPatch, chunks: Any
+) -> None:
+    """`read_batch` returns a result for each chunk, and `read` collects them, as since zarr 3.2."""
+    base = BatchedCodecPipeline.read_batch
+    told = []
+
+    async def read_batch(self: BatchedCodecPipeline, batch: Any, out: Any, drop_axes: Any = ()) -> tuple[str, ...]:
+        await base(self, batch := list(batch), out, drop_axes)
+        return ("present",) * len(batch)
+
+    async def read(self: BatchedCodecPipeline, batch: Any, out: Any, drop_axes: Any = ()) -> tuple[str, ...]:
+        batch = list(batch)
+        results = await self.read_batch(batch, out, drop_axes)
+        told.append(len(results) == len(batch))
+        return tuple(results)
+
+    monkeypatch.setattr(BatchedCodecPipeline, "read_batch", read_batch)
+    monkeypatch.setattr(BatchedCodecPipeline, "read", read)
+    xr.testing.assert_identical(store.read(saved, "moments_within", chunks=chunks).layers["fc"].load(), layers["fc"])
+    assert told
+    assert all(told)
 
 
 def test_read__refuses_a_flipped_byte_of_the_metadata(tmp_path: Path, generator: np.random.Generator) -> None:

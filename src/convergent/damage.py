@@ -26,14 +26,17 @@ def named() -> Iterator[None]:
 class NamingPipeline(BatchedCodecPipeline):
     """How zarr reads chunks, but one that is damaged is named, and one that is missing does not read as zeros."""
 
-    async def read_batch(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> None:
+    async def read_batch(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> Any:
+        read: Any = super().read_batch  # returns what it found of each chunk, in zarr 3.1 nothing
+        found: list[Any] = []
         for file, *rest in batch_info:
             try:
-                await super().read_batch([(_Present(file), *rest)], out, drop_axes)
+                found += await read([(_Present(file), *rest)], out, drop_axes) or ()
             except (ValueError, OSError) as error:
                 if not isinstance(file, StorePath):  # a chunk in a shard, whose file the pipeline around this one names
                     raise
                 raise InputError(f"{_name(file)} is damaged ({str(error).split('. ')[0]}); make it anew") from None
+        return tuple(found)
 
 
 register_pipeline(NamingPipeline)

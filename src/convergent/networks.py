@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torchvision.models
 from torch import nn
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.proxy import TraceError
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.feature_extraction import NodePathTracer
@@ -166,6 +166,8 @@ def graph(network: nn.Module, image_shape: Sequence[int], classes: int) -> dict[
     except TraceError as error:
         told = f"{_told(error)}; forward may not branch, assert or loop on its input"
         raise InputError(f"cannot be traced: {told}") from error
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:
         raise InputError(f"does not take images of {tuple(image_shape)}: {_told(error)}") from error
     operations = _operations(network, image_shape, classes)
@@ -200,20 +202,45 @@ def nodes(network: nn.Module, image_shape: Sequence[int]) -> tuple[dict[str, lis
     -------
     the shape of one image's activations in each node of the traced graph, [unit, y, x] or [unit], in order; and the
     names of those that are a ReLU
+
+    Raises
+    ------
+    InputError : where a statement overwrites the activations of a node before it
     """
-    tracer = NodePathTracer()
-    graph = tracer.trace(network.eval())
-    named = {tracer.node_to_qualname[node]: node for node in graph.nodes if node in tracer.node_to_qualname}
+    watched = _Watched(network.to("meta"))
     with torch.no_grad(), torch.device("meta"):
-        outputs = extractor(network.to("meta"), list(named))(torch.empty(2, *image_shape))
-    shapes = {
-        name: list(output.shape[1:])
-        for name, output in outputs.items()
-        if isinstance(output, torch.Tensor)
-        and output.ndim in (2, 4)
-        and named[name].op not in ("placeholder", "output")
-    }
-    return shapes, [name for name in shapes if is_relu(named[name], network)]
+        watched.run(torch.empty(2, *image_shape))
+    return watched.shapes, watched.relu
+
+
+class _Watched(Interpreter):
+    """The graph of a network, which notes the nodes it runs, and refuses one that overwrites what came before it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        tracer = NodePathTracer()
+        super().__init__(GraphModule(network, tracer.trace(network.eval())))
+        self.extra_traceback = False
+        self.names: dict[Node, str] = tracer.node_to_qualname
+        self.shapes: dict[str, list[int]] = {}
+        self.relu: list[str] = []
+
+    def run_node(self, n: Node) -> Any:
+        versions = {node: held._version for node, held in self.env.items() if isinstance(held, torch.Tensor)}
+        output = super().run_node(n)
+        overwritten = [node for node, version in versions.items() if self.env[node]._version > version]
+        if _is_function(n) and n.target in RELU | NOT_IN_PLACE.keys():  # `extractor` writes it elsewhere
+            overwritten = [node for node in overwritten if node not in self.user_to_last_uses.get(n, [])]
+        name = self.names.get(n, n.name)
+        if overwritten:
+            word = getattr(n.target, "__name__", str(n.target))
+            instead = f"y.{word.rstrip('_')}(…)" if n.op == "call_method" else f"{word.rstrip('_')}(y, …)"
+            lost = self.names.get(overwritten[0], overwritten[0].name)
+            raise InputError(f"{name} overwrites {lost}; write y = {instead}, which is not in place")
+        recordable = n in self.names and n.op not in ("placeholder", "output")
+        if recordable and isinstance(output, torch.Tensor) and output.ndim in (2, 4):
+            self.shapes[name] = list(output.shape[1:])
+            self.relu += [name] if is_relu(n, self.module) else []
+        return output
 
 
 def extractor(network: nn.Module, layers: Sequence[str]) -> GraphModule:
@@ -223,7 +250,8 @@ def extractor(network: nn.Module, layers: Sequence[str]) -> GraphModule:
     named = {name: node for node, name in tracer.node_to_qualname.items()}
     for node in extracting.graph.nodes:
         # In place it would overwrite the node recorded before it.
-        node.target = NOT_IN_PLACE.get(node.target, node.target)
+        if _is_function(node):
+            node.target = NOT_IN_PLACE.get(node.target, node.target)
         if node.target is nn.functional.relu:
             node.args, node.kwargs = node.args[:1], {"input": node.kwargs["input"]} if "input" in node.kwargs else {}
         if node.op == "output":
@@ -237,7 +265,11 @@ def is_relu(node: Node, network: nn.Module) -> bool:
     """Whether a node of a network's graph is a ReLU, as a module or as a function."""
     if node.op == "call_module":
         return isinstance(network.get_submodule(str(node.target)), nn.ReLU)
-    return node.op in ("call_function", "call_method") and node.target in RELU
+    return _is_function(node) and node.target in RELU
+
+
+def _is_function(node: Node) -> bool:
+    return node.op in ("call_function", "call_method")
 
 
 def _function(file: Path, name: str) -> Any:
