@@ -20,6 +20,8 @@ import convergent.config
 from convergent import experiments
 from convergent.errors import InputError
 from convergent.files import read_json
+from convergent.layers import chosen_layers
+from convergent.measure_kinds import OF_ANSWERS
 from convergent.plan import jobs, memory, times
 from convergent.plan.shapes import network as planned
 from convergent.provenance import canonical, code_digest
@@ -43,7 +45,7 @@ def check_known_layers():
         except InputError:  # not there yet, or damaged, and then made anew
             continue
         if graph["identity"] == convergent.config.network_identity(recipe, ROOT):
-            convergent.config.chosen_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
+            chosen_layers(network, layers_of(network), list(graph["nodes"]), graph["relu"])
 
 
 try:
@@ -178,7 +180,7 @@ def figure_untrained(wildcards):
     untrained = comparisons()[wildcards.comparison].untrained
     if untrained is None:
         return []
-    measures = [m for m in jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure] if m not in convergent.config.OF_ANSWERS]
+    measures = [m for m in jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure] if m not in OF_ANSWERS]
     return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.networks))]
 
 

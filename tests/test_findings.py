@@ -149,23 +149,21 @@ def _summary(dead: dict[str, list[tuple[int, int]]], layers: int) -> pd.DataFram
     return pd.read_csv(StringIO(table.to_csv(index=False)))
 
 
-def test_live_of_means__of_equal_counts_is_what_pairs_give() -> None:
-    summary = _summary({"trained": [(0, 1)] * 3, "untrained": [(2, 1)] * 3}, layers=6)
-    by_pair = COLLECT["compact"](COLLECT["with_live"](summary))
-    by_pair = by_pair[by_pair["statistic"] == "area_live"].reset_index(drop=True)
-    of_means = COLLECT["live_of_means"](COLLECT["compact"](summary), 3)
-    of_means = of_means[of_means["statistic"] == "area_live"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(of_means[by_pair.columns], by_pair)
-    assert set(by_pair.loc[by_pair["null_kind"] == "untrained", "beyond"]) == {False, True}
+def test_of_both_directions__is_the_mean_of_value_and_nulls_over_what_both_have() -> None:
+    nulls = {"untrained": 0.2, "permuted": 0.1}
+    values = {"mean_r_semi_a": (0.3, nulls), "mean_r_semi_b": (0.5, {"untrained": 0.4}), "mean_r": (0.9, nulls)}
+    rows = pd.DataFrame(_rows("trained", "n-s0-final--n-s1-final", "fc", values), columns=tables.COLUMNS)
+    found = _only(COLLECT["of_both_directions"](rows.assign(measure="matching")))
+    assert [found[name] for name in ("statistic", "null_kind")] == ["mean_r_semi_both", "untrained"]
+    assert [found["value"], found["null"]] == pytest.approx([0.4, 0.3])
 
 
-def test_with_live__scales_each_pair_by_its_own_counts() -> None:
+def test_with_derived__scales_each_pair_by_its_own_counts() -> None:
     summary = _summary({"trained": [(0, 0), (1, 1), (2, 2)], "untrained": [(0, 0)] * 3}, layers=1)
     of = summary[(summary["comparison"] == "trained") & (summary["statistic"] == "area")]
     of = of[(of["null_kind"] == "permuted") & ~of["pair"].str.endswith("-all")]
-    found = _only(
-        COLLECT["with_live"](summary), comparison="trained", pair="n-all", statistic="area_live", null_kind="permuted"
-    )
+    derived = COLLECT["with_derived"](summary)
+    found = _only(derived, comparison="trained", pair="n-all", statistic="area_live", null_kind="permuted")
     live = np.array([1, 0.75, 0.5])
     mean, error = tables.over_seeds(list(of["pair"]), of["value"].to_numpy() / live)
     assert [found["value"], found["standard_error"]] == pytest.approx([mean, error])

@@ -1,13 +1,14 @@
 """The digest of the code: a change of meaning enters it, a change of words does not."""
 
 import ast
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from convergent import provenance
+from convergent import config, provenance
 
 SOURCES = Path(provenance.__file__).parent
 MODULES = sorted(
@@ -27,12 +28,19 @@ SUBSPACES = {"compiled"} | {
     f"measures.{name}" for name in ("subspace_match", "minimal_matches", "nets", "peeling", "removal")
 }
 TRAINED = {"data", "networks", "store", "steps._trained"}
-ALTERED = TRAINED | {"surgery", "folds", "measures.by_fold", "measures.summary", "steps._trained_pair", "steps._sides"}
+ALTERED = (
+    TRAINED
+    | {"layers", "surgery", "folds", "measures.by_fold", "measures.summary"}
+    | {
+        "steps._trained_pair",
+        "steps._sides",
+    }
+)
 IMPORTED = {
-    "inspect": {"data", "networks"},
+    "inspect": {"data", "layers", "networks"},
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor
     "probe": {"data", "store"},
-    "record": TRAINED | {"recording", "rounding", "layout", "shards", "checksums"},
+    "record": TRAINED | {"layers", "recording", "rounding", "layout", "shards", "checksums"},
     "patches": TRAINED | {"patches", "attribution", "preferred", "receptive_fields", "shown", "steps._sides"},
     "exemplars": {"store", "blocks", "engine", "exemplars", "steps._snapshot"},
     "within": PASS | {"moments", "device", "tiles", "compiled", "steps._snapshot"},
@@ -71,9 +79,13 @@ IMPORTED = {
     "unit_removal": ALTERED | {"measures.unit_removal"},
     "predictions": TRAINED | {"surgery"},
     "ensemble": {"store", "folds", "measures.summary", "measures.ensemble", "steps._sides"},
-    "summary": {"folds", "gain", "measures.summary", "reading", "setting", "snapshots", "tables", "store"},
+    "summary": {"folds", "gain", "measure_kinds", "measures.summary", "reading", "setting", "snapshots", "tables"}
+    | {"store"},
     "figure": {"store"},
 }
+
+# What plans an experiment, or describes a network, whose `identity` is the digest.
+NOT_OF_STEPS = {name for name in MODULES if name.startswith("plan.")} | {"experiments", "steps.plan", "steps.inspect"}
 
 Edit = Callable[[str, Callable[[str], str]], None]
 
@@ -164,6 +176,23 @@ def test_code_digest__enters_just_what_the_step_imports(monkeypatch: pytest.Monk
     monkeypatch.setattr(provenance, "digest", entered.update)
     provenance.code_digest(f"steps.{step}")
     assert entered.keys() - {"", "steps", "measures", "figures"} == IMPORTED[step] | {f"steps.{step}"}
+
+
+SETTINGS_OF_A_STEP = {"add_settings", "data_root", "network_identity", "parse"} | {
+    name for name, found in vars(config).items() if dataclasses.is_dataclass(found)
+}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - provenance.NOT_DIGESTED - NOT_OF_STEPS))
+def test_config__gives_the_steps_settings_and_nothing_else_that_a_result_may_depend_on(module: str) -> None:
+    tree = ast.parse(provenance._source(module).read_text(encoding="utf-8"))
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "convergent.config"
+        for alias in node.names
+    }
+    assert imported <= SETTINGS_OF_A_STEP
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from convergent import provenance
 from convergent.datasets import NAMED
-from convergent.declarations import build, closest, key, listed
-from convergent.errors import InputError
+from convergent.declarations import build, key
 from convergent.files import read_yaml
+from convergent.measure_kinds import ACROSS_NETWORKS, OF_ANSWERS, OF_ONE_STAGE
 
 # The name of a store holds those of two networks, with seeds and stages, and may have 255 characters.
 NAME = r"^[a-z0-9_]{1,80}(?!\n)$"  # `$` alone accepts a line break at the end
@@ -38,13 +38,6 @@ Measure = Literal[
     "unit_removal",
     "ensemble",
 ]
-# Measures of networks with different layers, or of none; those of networks at one stage; and those of what networks
-# answer, of which an untrained one has nothing to lose.
-ACROSS_NETWORKS = ("statistics", "cross_layer", "layer_pairs", "ensemble")
-OF_ONE_STAGE = ("statistics", "stitching", "unit_removal")
-OF_ANSWERS = ("stitching", "unit_removal", "ensemble")
-# Measures that tell how alike the last layers of two networks are; the first, where it is computed, of any two.
-ALIKE: tuple[Measure, ...] = ("layer_pairs", "matching")
 
 
 @dataclass(frozen=True)
@@ -317,34 +310,6 @@ def network_identity(recipe: Recipe, root: Path) -> str:
 def layers_of(layers: str | Mapping[str, Sequence[str]], network: str) -> Literal["all"] | Sequence[str]:
     """The layers of one network, from those of an experiment: all where it names none."""
     return "all" if isinstance(layers, str) else layers.get(network, "all")
-
-
-def chosen_layers(
-    network: str, layers: Literal["all"] | Sequence[str], nodes: Sequence[str], relu: Sequence[str]
-) -> list[str]:
-    """The layers of a network that are meant, in order of depth, however they are listed.
-
-    Parameters
-    ----------
-    network : its name
-    layers : all that follow a ReLU, or some nodes
-    nodes, relu : of its graph, in order of depth: those that can be recorded, and those that follow a ReLU
-
-    Raises
-    ------
-    InputError : for layers that are no nodes, or where nothing follows a ReLU
-    """
-    if layers == "all" and not relu:
-        raise InputError(f"{network} has no post-ReLU layers; name some of its nodes under layers: {listed(nodes)}")
-    if layers == "all":
-        return list(relu)
-    for layer in layers:
-        if layer not in nodes:
-            raise InputError(
-                f"configuration: layers: {network} has no layer {layer!r}; its post-ReLU layers are {listed(relu)}"
-                f"{closest(layer, nodes)}"
-            )
-    return [node for node in nodes if node in layers]
 
 
 def pairs(experiment: Experiment, comparison: Comparison) -> list[tuple[str, str]]:

@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from convergent import provenance
-from convergent.config import (
-    ACROSS_NETWORKS,
-    OF_ANSWERS,
-    OF_ONE_STAGE,
-    Comparison,
-    Experiment,
-    Recipe,
-    data_root,
-    measures_of,
-)
+from convergent.config import Comparison, Experiment, Recipe, data_root, measures_of
 from convergent.datasets import NAMED, missing
 from convergent.declarations import build, closest, listed
 from convergent.errors import InputError
 from convergent.files import read_yaml
+from convergent.measure_kinds import ACROSS_NETWORKS, OF_ANSWERS, OF_ONE_STAGE
 
 # Folders of results/, which no experiment may be named.
 FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs", "maps", "measures", "moments"} | {

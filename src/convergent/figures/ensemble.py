@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from convergent import gain, tables
-from convergent.config import ALIKE
 from convergent.figures import style
+from convergent.measure_kinds import ALIKE
 from convergent.snapshots import network_of
 
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
-from convergent.config import ALIKE, Comparison, Experiment, Measure, Recipe, measures_of, pairs
+from convergent.config import Comparison, Experiment, Measure, Recipe, measures_of, pairs
+from convergent.measure_kinds import ALIKE
 from convergent.snapshots import network_of
 
 # The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair alone.
@@ -78,10 +79,10 @@ def figures(experiment: Experiment, comparison: Comparison) -> list[str]:
     return [figure for figure, needed in known.items() if set(needed) <= computed]
 
 
-def averaged(experiment: Experiment) -> tuple[list[Measure], list[tuple[str, str]]]:
+def averaged(experiment: Experiment) -> tuple[list[str], list[tuple[str, str]]]:
     """What the figure of all ensembles reads: measures, and the pairs that have them, each once; none: no figure."""
     alike = next((measure for measure in ALIKE if measure in experiment.measures), ALIKE[0])
-    needed: list[Measure] = ["ensemble", alike]
+    needed = ["ensemble", alike]
     of = [one for one in experiment.comparisons if set(needed) <= set(measures_of(experiment, one))]
     return needed, list(dict.fromkeys(pair for one in of for pair in pairs(experiment, one)))
 

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from convergent import store
-from convergent.config import Recipe, chosen_layers
+from convergent.config import Recipe
 from convergent.files import read_json
+from convergent.layers import chosen_layers
 from convergent.steps import _sides, _trained
 from convergent.steps._trained import Network, Shown
 

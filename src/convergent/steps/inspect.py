@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 from convergent import data, networks
-from convergent.config import Recipe, chosen_layers, data_root, layers_of, network_identity, parse
+from convergent.config import Recipe, data_root, layers_of, network_identity, parse
 from convergent.errors import about
 from convergent.files import write_json
+from convergent.layers import chosen_layers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

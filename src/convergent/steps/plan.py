@@ -11,12 +11,13 @@ import torch
 import zarr
 
 from convergent import networks
-from convergent.config import Experiment, Recipe, chosen_layers, data_root, layers_of
+from convergent.config import Experiment, Recipe, data_root, layers_of
 from convergent.datasets import NAMED
 from convergent.declarations import build
 from convergent.errors import InputError, about
 from convergent.experiments import check_experiment, check_recipes, load_recipe
 from convergent.files import read_yaml
+from convergent.layers import chosen_layers
 from convergent.plan import shapes, table
 
 DEFAULT = Path("config", "config.yaml")

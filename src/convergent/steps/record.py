@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from convergent import networks, recording, store
-from convergent.config import Recipe, Recording, add_settings, chosen_layers, data_root, parse
+from convergent.config import Recipe, Recording, add_settings, data_root, parse
 from convergent.files import read_json
+from convergent.layers import chosen_layers
 from convergent.steps import _trained
 
 

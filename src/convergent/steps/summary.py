@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from convergent import gain, setting, store, tables
-from convergent.config import ALIKE, OF_ANSWERS, Recipe
+from convergent.config import Recipe
 from convergent.declarations import build
 from convergent.files import read_json
+from convergent.measure_kinds import ALIKE, OF_ANSWERS
 from convergent.reading import of_store, write
 from convergent.snapshots import network_of
 
