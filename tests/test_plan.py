@@ -196,6 +196,15 @@ def test_rows__of_different_networks_are_those_of_both() -> None:
     assert found[0].memory == memory.peak("cross_layer", wide, of)
 
 
+def test_rows__of_figures_grow_with_layers() -> None:
+    """The 18 figures of config/experiments/scale.yaml, 11 layers each, had 34.8 MB, PNG and PDF."""
+    of = experiment(networks=["a"], seeds=[0, 1], comparisons=[{"name": "trained", "stage": "final"}])
+    found = table.rows(of, {"a": recipe()}, {"a": of_layers(*[Layer(64, 1)] * 11)})
+    figure = next(row for row in found if row.rule == "figure")
+    assert figure.jobs == 18
+    assert 34.8e6 / 2 <= figure.written <= 34.8e6 * 2
+
+
 def test_patches__are_at_most_of_whole_images_and_of_the_units_there_are() -> None:
     """By hand: digits of 64 pixels in one channel; 4 and 8 units a side, 5 patches and a preferred image of each."""
     of = experiment(patches={"images": 5, "units": 2})

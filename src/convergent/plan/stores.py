@@ -2,7 +2,8 @@
 
 Σ over arrays of Π ⌈size / chunk⌉ · chunk · bytes a value, for zarr stores whole chunks, and chunks of floats are 1024
 long at most. Metadata, labels and statistics do not grow with the shapes: a number of bytes a layer, as measured.
-All units are taken to be alive. Values are uncompressed.
+All units are taken to be alive, and a minimal match to be found for every start: with fewer, stores are smaller. Values
+are uncompressed.
 """
 
 import math
