@@ -28,6 +28,7 @@ from convergent import (
 from convergent.config import Experiment, Recipe
 from convergent.datasets import NAMED
 from convergent.errors import InputError
+from convergent.figures import mosaic
 from convergent.measures import cka, code_types, held_out, lasso, maps, row_blocks, sparse_prediction, unit_removal
 from convergent.plan import jobs, memory, shapes, stores, table, times
 from convergent.plan.shapes import Layer, Network
@@ -62,6 +63,7 @@ def test_memory__has_the_constants_of_the_code() -> None:
     """The Snakefile imports the plan, so the plan cannot import the code."""
     assert memory.PENDING == recording.PENDING
     assert memory.ATTRIBUTED == patches.BATCH
+    assert memory.DRAWN == mosaic.MOST
     assert memory.PANEL == rdms.HELD_BYTES
     assert memory.JOINED == _pair.IN_MEMORY
     assert memory.SPLIT == held_out.IN_MEMORY
@@ -194,6 +196,15 @@ def test_rows__of_different_networks_are_those_of_both() -> None:
     assert found[0].memory == memory.peak("cross_layer", wide, of)
 
 
+def test_rows__of_figures_grow_with_layers() -> None:
+    """The 18 figures of config/experiments/scale.yaml, 11 layers each, had 34.8 MB, PNG and PDF."""
+    of = experiment(networks=["a"], seeds=[0, 1], comparisons=[{"name": "trained", "stage": "final"}])
+    found = table.rows(of, {"a": recipe()}, {"a": of_layers(*[Layer(64, 1)] * 11)})
+    figure = next(row for row in found if row.rule == "figure")
+    assert figure.jobs == 18
+    assert 34.8e6 / 2 <= figure.written <= 34.8e6 * 2
+
+
 def test_patches__are_at_most_of_whole_images_and_of_the_units_there_are() -> None:
     """By hand: digits of 64 pixels in one channel; 4 and 8 units a side, 5 patches and a preferred image of each."""
     of = experiment(patches={"images": 5, "units": 2})
@@ -232,6 +243,12 @@ def measured(row: dict[str, Any]) -> tuple[str, Network, Experiment, Recipe | No
 def test_peak__is_within_a_third_of_what_was_measured(row: dict[str, Any]) -> None:
     found = memory.peak(*measured(row)) / 2**20
     assert row["max_rss_mib"] / 1.3 <= found <= row["max_rss_mib"] * 1.3
+
+
+def test_peak__of_patches_that_are_drawn_is_within_a_third_of_what_was_measured() -> None:
+    """Nine layers of whole images of 224 pixels: the figure of matched units held 416 MiB."""
+    found = memory.peak("figure", of_layers(*[Layer(64, 1)] * 9), experiment(), RECIPES["googlenet"]) / 2**20
+    assert 416 / 1.3 <= found <= 416 * 1.3
 
 
 def test_peak__is_measured_for_every_rule() -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from convergent import activations, bins, folds, grids, histograms, joint_histograms, moments, rdms, samples, shown
-from convergent.figures import order, style
+from convergent.figures import mosaic, order, style
 from convergent.measures.clustering import clustering
 from convergent.measures.correlation import correlation
 from convergent.measures.cross_layer import cross_layer
@@ -496,9 +496,36 @@ def test_matched_units__draws_the_patches_of_the_best_match_first(trained: Store
     for tile, side, unit in ((tiles[0], "a", best), (tiles[3], "b", partner)):
         # Patches of 6 × 5 are drawn 7 times as large, with 4 white pixels between; the first ends after four rows.
         patch = patches[f"patch_{side}"].sel({f"unit_{side}": unit, "rank": 0})
-        np.testing.assert_allclose(tile[:28:7, :35:7], patch[:4] / 255)
-        np.testing.assert_allclose(tile[35, 0], to_rgb(style.DEAD))
-        np.testing.assert_allclose(tile[46::7, :35:7][:6], 1)
+        np.testing.assert_array_equal(tile[:28:7, :35:7], patch[:4])
+        np.testing.assert_allclose(tile[35, 0] / 255, to_rgb(style.DEAD))
+        np.testing.assert_array_equal(tile[46::7, :35:7][:6], 255)
+
+
+def test_tiles__of_large_patches_are_as_large_as_they_are_drawn() -> None:
+    """By hand: four patches of 240 pixels, each of one colour; the last has no image and is white."""
+    dims, colours = (
+        ("unit_a", "rank", "patch_y", "patch_x"),
+        np.array([[200, 10, 0], [0, 99, 1], [7, 0, 255], [0, 0, 0]]),
+    )
+    inside = np.ones((1, 4, 240, 240), dtype=np.int8)
+    inside[:, 3] = 0
+    patch = np.broadcast_to(colours.astype(np.uint8)[None, :, None, None], (1, 4, 240, 240, 3))
+    attributed = np.broadcast_to(np.array([-1, 0, 1], dtype=np.float16), patch.shape)
+    of_unit = {
+        "patch_a": ((*dims, "channel"), patch),
+        "guided_backpropagation_a": ((*dims, "channel"), attributed),
+        "inside_a": (dims, inside),
+    }
+    found = mosaic.tiles(xr.Dataset(of_unit, {"unit_a": [5]}), "a", 5)
+    for name, expected in {
+        "patch": [*colours[:3], [255] * 3],
+        "guided_backpropagation": [[0, 128, 255]] * 3 + [[255] * 3],
+    }.items():
+        tile = found[name]
+        assert tile.dtype == np.uint8
+        assert mosaic.MOST / 2 < len(tile) <= mosaic.MOST
+        near, far = len(tile) // 4, 3 * len(tile) // 4
+        np.testing.assert_array_equal(tile[[near, near, far, far], [near, far, near, far]], expected)
 
 
 def test_matched_units__does_without_preferred_images(trained: Stores) -> None:

@@ -12,6 +12,7 @@ from convergent.figures import style
 
 SIDE = 40  # pixels of a patch in a tile, at least
 LINE = 4  # pixels between patches
+MOST = 216  # pixels of a side of a tile, two for each that is drawn
 TILE = 0.72  # inches
 GAP = 0.08  # between the tiles of a unit, in tiles
 KINDS = {"patch": "patches", "guided_backpropagation": "guided back-propagation", "preferred": "preferred"}
@@ -23,17 +24,16 @@ def kinds(patches: xr.Dataset) -> list[str]:
 
 
 def tiles(patches: xr.Dataset, side: str, unit: int) -> dict[str, np.ndarray]:
-    """All that is drawn of a unit of one side, [y, x, 3] in 0–1, by `kinds`."""
+    """All that is drawn of a unit of one side, uint8[y, x, 3], by `kinds`."""
     chosen = patches.sel({f"unit_{side}": unit})
     inside = chosen[f"inside_{side}"].values.astype(bool)
+    attributed = chosen[f"guided_backpropagation_{side}"].values.astype(np.float32)
     found = {
-        "patch": _tile(chosen[f"patch_{side}"].values / 255, inside),
-        "guided_backpropagation": _tile(
-            0.5 + chosen[f"guided_backpropagation_{side}"].values.astype(np.float32) / 2, inside
-        ),
+        "patch": _tile(chosen[f"patch_{side}"].values, inside),
+        "guided_backpropagation": _tile((127.5 + 127.5 * attributed).clip(0, 255).round().astype(np.uint8), inside),
     }
     if f"preferred_{side}" in chosen:
-        values = chosen[f"preferred_{side}"].values[None] / 255
+        values = chosen[f"preferred_{side}"].values[None]
         found["preferred"] = _tile(values, np.ones(values.shape[:3], dtype=bool))
     return found
 
@@ -60,15 +60,25 @@ def canvas(axis: Axes, width: float, height: float) -> None:
 def _tile(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Patches [rank, y, x, channel] in a square, white between them, grey beyond their image; white without one."""
     if values.shape[-1] != 3:
-        values = values.mean(axis=-1, keepdims=True)
+        values = values.mean(axis=-1, keepdims=True).round().astype(np.uint8)
     there = np.asarray(inside.any(axis=(1, 2)))
-    beyond = np.where(there[:, None, None, None], to_rgb(style.DEAD), 1.0)
-    shown = np.where(inside[..., None], values, beyond).clip(0, 1)
+    grey = np.multiply(to_rgb(style.DEAD), 255).round()
+    beyond = np.where(there[:, None, None, None], grey, 255).astype(np.uint8)
+    shown = np.where(inside[..., None], values, beyond)
     larger = math.ceil(SIDE / max(shown.shape[1:3]))
     shown = shown.repeat(larger, axis=1).repeat(larger, axis=2)
     side, step = math.ceil(math.sqrt(len(shown))), max(shown.shape[1:3]) + LINE
-    tile = np.ones((side * step - LINE, side * step - LINE, 3))
+    tile = np.full((side * step - LINE, side * step - LINE, 3), 255, dtype=np.uint8)
     for i, one in enumerate(shown):
         y, x = (step * index for index in divmod(i, side))
         tile[y : y + one.shape[0], x : x + one.shape[1]] = one
-    return tile
+    return _shrunk(tile)
+
+
+def _shrunk(tile: np.ndarray) -> np.ndarray:
+    """Means of squares of pixels, at most `MOST` a side: a figure holds all its tiles until it is saved."""
+    square = math.ceil(len(tile) / MOST)
+    side = len(tile) // square
+    squares = tile[: side * square, : side * square].reshape(side, square, side, square, 3)
+    means: np.ndarray = squares.mean(axis=(1, 3))
+    return means.round().astype(np.uint8)

@@ -40,6 +40,7 @@ FEW = 5  # code_types.MOST
 OCTAVES = 2**17  # histograms.PART
 ROW = 700  # bytes of a row of the table while it is made
 PANELS = 7 * MB  # of a layer of a figure
+DRAWN = 216  # mosaic.MOST
 OPENED = 280_000  # bytes of a layer of a store that a figure draws: what is open of it, and its lines
 READ = 2.5  # bytes for each byte that zarr reads or writes: shards, chunks, and what malloc keeps of them
 APART = {"rdm"}  # rules whose workers each hold what threads share: the panel
@@ -334,11 +335,22 @@ def _summary(network: Network, experiment: Experiment, recipe: Recipe | None, th
 
 def _figure(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
     """Of every layer a panel, and of one pair four matrices of r in two copies, and the colours of one; or, of a figure
-    of all pairs, their open stores.
+    of all pairs, their open stores; or the tiles of the units that are shown.
     """
     layers = len(network.layers)
     matrices = 9 * sum(_m(layer) for layer in network.layers)
-    return PANELS * layers + max(matrices, OPENED * layers * jobs.drawn(experiment))
+    tiles = _tiles(network, experiment, recipe) if recipe else 0
+    return PANELS * layers + max(matrices, OPENED * layers * jobs.drawn(experiment), tiles)
+
+
+def _tiles(network: Network, experiment: Experiment, recipe: Recipe) -> float:
+    """Of each unit patches, attributions and the preferred image; and the attributions of a layer and side as read."""
+    settings, images = experiment.patches, experiment.patches.images
+    if not images:
+        return 0
+    drawn = 2 * sum(min(2 * settings.units, layer.units) for layer in network.layers)
+    read = max(min(4 * settings.units, layer.units) for layer in network.layers) * images * 2
+    return drawn * (2 + (settings.steps > 0)) * 3 * DRAWN**2 + READ * read * math.prod(stores.image(recipe))
 
 
 # Bytes of Python with the libraries of the step and its compiled functions, before any data, as measured, and of its

@@ -2,7 +2,8 @@
 
 Σ over arrays of Π ⌈size / chunk⌉ · chunk · bytes a value, for zarr stores whole chunks, and chunks of floats are 1024
 long at most. Metadata, labels and statistics do not grow with the shapes: a number of bytes a layer, as measured.
-All units are taken to be alive. Values are uncompressed.
+All units are taken to be alive, and a minimal match to be found for every start: with fewer, stores are smaller. Values
+are uncompressed.
 """
 
 import math
@@ -142,10 +143,15 @@ def layer_bytes(kind: str, layer: Layer, experiment: Experiment, data: str) -> i
     return FIXED[kind] + _values(kind, sizes)
 
 
+def image(recipe: Recipe) -> tuple[int, int, int]:
+    """Channels, height and width of an image."""
+    known, side = NAMED.get(recipe.data), recipe.image_size or 0
+    return (known.shape if known else None) or (3, side, side)
+
+
 def patches(layers: Sequence[Layer], experiment: Experiment, recipe: Recipe) -> int:
     """Bytes of the patches of a pair, at most: as large as the images, and of other units for each figure."""
-    settings, known = experiment.patches, NAMED.get(recipe.data)
-    channels, height, width = (known.shape if known else None) or (3, recipe.image_size or 0, recipe.image_size or 0)
+    settings, (channels, height, width) = experiment.patches, image(recipe)
     pixels = height * width * (5 * channels + 1)  # a patch, both attributions as float16, and what lies inside
     units = 2 * sum(min(4 * settings.units, layer.units) for layer in layers)
     return units * (settings.images * pixels + height * width * channels) + PATCHES_FIXED * len(layers)

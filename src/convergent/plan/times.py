@@ -114,8 +114,7 @@ def _patches(network: Network, recipe: Recipe, experiment: Experiment) -> float:
     one, through the network up to the layer, half of it on average.
     """
     settings = experiment.patches
-    known = NAMED.get(recipe.data)
-    side = known.shape[1] if known and known.shape else recipe.image_size or 0
+    _, side, _ = stores.image(recipe)
     units = 2 * sum(min(4 * settings.units, layer.units) for layer in network.layers)
     passes = 2 * 2 * side + 3 / 2 * units * (2 * settings.images + settings.steps)
     return passes * network.operations / FORWARD
