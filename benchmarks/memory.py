@@ -1,24 +1,28 @@
-"""Peak memory of the passes over activations, each step in a process of its own, at 1×, 4× and 16× images."""
+"""Peak memory of a recording and of the passes over it, each in a process of its own, at 1×, 4× and 16× images.
+
+python -m benchmarks.memory FOLDER IMAGES        what is recorded, of noise: FOLDER/a.zarr
+"""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
-import zarr
-from zarr.codecs import Crc32cCodec
 
 from benchmarks.result import Result
-from convergent import schema, store
+from convergent import networks, recording
+from convergent.config import Recording
 
-# One image is 64 units × 8 × 8 positions of float16, 8 KiB: chunks of 8 MiB and shards of 64 MiB, as in a recording.
-UNITS, SIDE, FOLDS = 64, 8, 4
-CHUNK, SHARD = 1024, 8192
+ROOT = Path(__file__).parents[1]
+# One image is 64 units × 8 × 8 positions of float16, 8 KiB: chunks of 8 MiB and shards of 64 MiB.
+UNITS, SIDE, FOLDS, BATCH = 64, 8, 4, 128
 IMAGES = 8192  # 64 MiB
 SIZES = (1, 4, 16)
 THREADS = 2
@@ -31,13 +35,13 @@ MEASURE = (
 
 def run() -> Iterator[Result]:
     """Peak memory at 16× over that at 1×."""
-    peaks: dict[str, list[float]] = {step: [] for step in commands(Path())}
+    peaks: dict[str, list[float]] = {step: [] for step in ("recording", *commands(Path()))}
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            record(Path(folder) / "a.zarr", size * IMAGES)
+            peaks["recording"].append(mebibytes("benchmarks.memory", folder, str(size * IMAGES)))
             (Path(folder) / "b.zarr").symlink_to("a.zarr")  # its numbers do not matter, but it is read as another one
             for step, arguments in commands(Path(folder)).items():
-                peaks[step].append(mebibytes(step, arguments))
+                peaks[step].append(mebibytes("convergent", step, *arguments, "--threads", str(THREADS)))
     for step, of_sizes in peaks.items():
         yield Result(
             f"peak memory of {step}, {SIZES[-1]}× images / 1×",
@@ -74,39 +78,40 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def mebibytes(step: str, arguments: list[str]) -> float:
-    """Peak resident memory of a step."""
-    command = [sys.executable, "-m", "convergent", step, *arguments, "--threads", str(THREADS)]
-    environment = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[1])}
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *command], env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
+def mebibytes(module: str, *arguments: str) -> float:
+    """Peak resident memory of a module that is run as a program."""
+    command = [sys.executable, "-c", MEASURE, sys.executable, "-m", module, *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return int(done.stdout.splitlines()[-1]) / 1024
 
 
-def record(path: Path, images: int) -> None:
-    """A store of activations as a recording leaves it, shard after shard, without a network."""
-    ids = np.array([f"{i:06d}" for i in range(images)], dtype=np.dtypes.StringDType())
-    fold = np.arange(images) // (images // FOLDS)
-    probe = {"image_id": ("image", ids), "label": ("image", np.zeros(images, int)), "fold": ("image", fold)}
-    attributes = {"snapshot": path.stem, "checkpoint_digest": path.stem, "seed": 0, "stage": "final"}
+def record(folder: Path, images: int) -> None:
+    """The ReLU after one convolution of noise, in batches that are drawn when they are asked for."""
+    torch.set_num_threads(1)  # of one batch, as in the step
+    torch.manual_seed(0)
+    layers = OrderedDict(convolution=torch.nn.Conv2d(3, UNITS, 3, padding=1), layer=torch.nn.ReLU())
+    network = torch.nn.Sequential(layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    probe = {
+        "image_id": np.array([f"{i:06d}" for i in range(images)], dtype=np.dtypes.StringDType()),
+        "label": np.zeros(images, int),
+        "fold": np.arange(images) // (images // FOLDS),
+    }
+    attributes = {"snapshot": "a", "checkpoint_digest": "a", "seed": 0, "stage": "final"}
     attributes |= {"probe_fingerprint": "f", "probe_seed": 0, "data": "noise"}
-    shape = (SIDE, SIDE, UNITS)
-    with store.replacing(path) as part:
-        store.write_tree({"layer": xr.Dataset(coords=probe | {"unit": np.arange(UNITS)})}, part, attributes)
-        array = zarr.open_group(part, mode="r+", use_consolidated=False).create_array(
-            "layer/activation",
-            shape=(images, *shape),
-            chunks=(CHUNK, *shape),
-            shards=(SHARD, *shape),
-            dtype="float16",
-            compressors=Crc32cCodec(),
-            chunk_key_encoding=schema.CHUNK_KEYS,
-            dimension_names=("image", "y", "x", "unit"),
-            config={"write_empty_chunks": True},
-        )
-        generator = np.random.default_rng(0)
-        values = np.maximum(generator.standard_normal((SHARD, *shape), dtype=np.float32), 0).astype(np.float16)
-        for start in range(0, images, SHARD):
-            array[start : start + SHARD] = values
-        store.consolidate(part)
+    recording.record(
+        networks.extractor(network.eval(), ["layer"]),
+        (torch.randn(BATCH, 3, SIDE, SIDE) for _ in range(images // BATCH)),
+        {"layer": [UNITS, SIDE, SIDE]},
+        xr.Dataset({name: ("image", values) for name, values in probe.items()}),
+        Recording("float16", BATCH, "crc32c", "none", "all"),
+        0,
+        folder / "a.zarr",
+        folder / "pooled.zarr",
+        attributes,
+        THREADS,
+    )
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]), int(sys.argv[2]))
