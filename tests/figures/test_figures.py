@@ -64,6 +64,7 @@ def patches_of(pair: xr.Dataset) -> xr.Dataset:
         inside[:, 0, 4:], inside[:, 2] = 0, 0
         found |= {
             f"patch_{side}": colours,
+            f"deconvolution_{side}": ((*dims, "channel"), generator.uniform(-1, 1, (units, 3, 6, 5, 3))),
             f"guided_backpropagation_{side}": ((*dims, "channel"), generator.uniform(-1, 1, (units, 3, 6, 5, 3))),
             f"inside_{side}": (dims, inside),
             f"preferred_{side}": ((dims[0], *dims[2:], "channel"), colours[1][:, 0]),
@@ -490,15 +491,28 @@ def test_matched_units__draws_the_patches_of_the_best_match_first(trained: Store
     matching, patches = (trained[measure][0].layers["conv"] for measure in ("matching", "patches"))
     best = int(matching["r_one_to_one_a"].values.argmax())
     partner = matching["partner_one_to_one_a"].values[best]
-    written = f"r = {matching['r_one_to_one_a'].values[best]:.2f}   A {best}, B {partner}"
-    assert figure.axes[0].texts[0].get_text() == written
+    written = [f"r = {matching['r_one_to_one_a'].values[best]:.2f}", f"A {best}", f"B {partner}"]
+    assert [text.get_text() for text in figure.axes[0].texts[:3]] == written
     tiles = [np.asarray(image.get_array()) for image in figure.axes[0].images]
-    for tile, side, unit in ((tiles[0], "a", best), (tiles[3], "b", partner)):
+    for tile, side, unit in ((tiles[0], "a", best), (tiles[4], "b", partner)):
         # Patches of 6 × 5 are drawn 7 times as large, with 4 white pixels between; the first ends after four rows.
         patch = patches[f"patch_{side}"].sel({f"unit_{side}": unit, "rank": 0})
         np.testing.assert_allclose(tile[:28:7, :35:7], patch[:4] / 255)
         np.testing.assert_allclose(tile[35, 0], to_rgb(style.DEAD))
         np.testing.assert_allclose(tile[46::7, :35:7][:6], 1)
+
+
+@pytest.mark.parametrize(("row", "kind"), [(1, "deconvolution"), (2, "guided_backpropagation")])
+def test_matched_units__draws_what_excites_a_unit_below_its_patches(trained: Stores, row: int, kind: str) -> None:
+    axis = importlib.import_module("convergent.figures.matched_units").draw(trained, {}).axes[0]
+    patches = trained["patches"][0].layers["conv"]
+    best = int(trained["matching"][0].layers["conv"]["r_one_to_one_a"].values.argmax())
+    drawn = np.asarray(axis.images[row].get_array())[:28:7, :35:7]
+    values = patches[f"{kind}_a"].sel(unit_a=best, rank=0)[:4]
+    np.testing.assert_allclose(drawn, 0.5 + values.values.astype(np.float32) / 2)
+    above, below = (axis.images[i].get_extent() for i in (row - 1, row))
+    assert above[:2] == below[:2]
+    assert below[3] > above[2]  # y from top to bottom
 
 
 def test_matched_units__does_without_preferred_images(trained: Stores) -> None:
@@ -511,7 +525,7 @@ def test_matched_units__does_without_preferred_images(trained: Stores) -> None:
     ]
     figure = importlib.import_module("convergent.figures.matched_units").draw(trained | {"patches": without}, {})
     assert "preferred" not in texts(figure)
-    assert len(figure.axes[0].images) == 2 * 2 * 2
+    assert len(figure.axes[0].images) == 2 * 2 * 3
 
 
 def test_minimal_match_units__draws_the_members_that_fit(trained: Stores) -> None:
