@@ -199,7 +199,7 @@ def test_draw__names_every_layer_and_what_is_compared(
     assert all(layer in written for layer in (LAYERS[-1:] if name == "ensemble" else LAYERS))
     of_one_pair = name in jobs.FIGURES_OF_ONE_PAIR
     # Altered, an untrained network has nothing to lose.
-    alone = of_one_pair or name in FUNCTIONAL
+    alone = (of_one_pair and name not in jobs.FIRST_UNTRAINED) or name in FUNCTIONAL
     assert ("net-s0-final" if of_one_pair else "final") in written
     assert ("untrained" in written) != alone
     assert any(axis.get_xlabel() or axis.get_ylabel() for axis in figure.findobj(lambda a: hasattr(a, "get_xlabel")))
@@ -240,6 +240,27 @@ def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores
     r = trained["matching"][0].layers["conv"]["r_one_to_one_a"].values
     np.testing.assert_allclose(np.diag(matched), np.sort(r)[::-1])
     assert folds.RESOLUTION < np.abs(matched).max() <= 1
+
+
+def test_correlation_matrices__match_the_null_anew(trained: Stores) -> None:
+    """By the best of all assignments of four units."""
+    figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
+    drawn = figure.axes[4 * len(LAYERS)].images[0].get_array()
+    r = trained["correlation"][0].layers["conv"]["r_permuted"].values
+    best = max(itertools.permutations(range(4)), key=lambda columns: r[range(4), columns].sum())
+    np.testing.assert_allclose(np.diag(drawn), np.sort(r[range(4), best])[::-1])
+    np.testing.assert_allclose(np.sort(drawn, axis=None), np.sort(r, axis=None))
+
+
+def test_clusters__shows_what_both_nulls_leave(trained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.clusters").draw(trained, {})
+    drawn = {line.get_label(): line.get_ydata() for line in figure.axes[3].lines}
+    measured = (
+        trained["clustering"][0].layers["conv"].sel(statistic=["share_clusters_with_both", "mean_r_within_clusters"])
+    )
+    np.testing.assert_array_equal(drawn["as recorded"], measured["summary"])
+    for label, kind in (("B's images permuted", "permuted"), ("labels permuted", "permuted_labels")):
+        np.testing.assert_array_equal(drawn[label], measured["summary_null"].sel(null_kind=kind))
 
 
 def test_correlation_matrices__show_both_networks_and_what_is_between_as_recorded(trained: Stores) -> None:
@@ -382,6 +403,20 @@ def test_mapping_weights__put_partners_on_the_diagonal_and_count_predictors() ->
     steps = {line.get_label(): np.asarray(line.get_xydata()).T for line in lower.lines}
     np.testing.assert_array_equal(steps["units of B from those of A"], [[0, 1, 2, 3], [0, 0.5, 1, 1]])
     np.testing.assert_array_equal(steps["units of A from those of B"], [[0, 1, 2, 3], [0.5, 1, 1, 1]])
+
+
+def test_mapping_weights__stand_beside_those_of_the_same_seeds_untrained() -> None:
+    """By hand: trained, one predictor a unit; untrained, of unit 1 of B both, and unit 1 of A is matched best."""
+    live = [True, True]
+    trained = of_weights(np.eye(2), np.eye(2), live, live, [0.8, 0.6])
+    untrained = of_weights(np.array([[0.3, 0], [0.2, 0.4]]), np.eye(2), live, live, [0.6, 0.8])
+    figure = importlib.import_module("convergent.figures.mapping_weights").draw(trained, untrained)
+    upper, middle, lower, *_ = figure.axes
+    np.testing.assert_array_equal(upper.images[0].get_array(), [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(middle.images[0].get_array(), [[0, 0.3], [0.4, 0.2]])
+    steps = {line.get_label(): line.get_ydata() for line in lower.lines}
+    np.testing.assert_array_equal(steps["units of B from those of A"], [0, 1, 1, 1])
+    np.testing.assert_array_equal(steps["untrained, units of B from those of A"], [0, 0.5, 1, 1])
 
 
 def test_mapping_weights__show_the_largest_of_a_block_where_a_layer_is_wide() -> None:

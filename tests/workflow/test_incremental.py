@@ -103,7 +103,7 @@ MODULES: dict[str, set[str]] = {
     "engine": PASSES | SPARSE | {"rdm", "edges", "exemplars"},
     "folds": PASSES
     | {"rdm", "edges", "cross_layer", "rsa", "ensemble", "maps", "summary"}
-    | {"stitching", "unit_removal"}
+    | {"stitching", "unit_removal", "figure correlation_matrices"}
     | OF_MOMENTS
     | OVER_SEEDS,
     "grids": {"layer_pairs"},
@@ -128,7 +128,8 @@ MODULES: dict[str, set[str]] = {
     "measures/summary": {"statistics", "summary", "figure ensemble"} | PAIR_MEASURES,
     **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES - {"matching"})]},
     "measures/matching": {"matching", "similarity"},
-    "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs", "maps"},
+    "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs", "maps"}
+    | {"figure correlation_matrices"},
     "measures/row_blocks": {"cross_layer"},
     "measures/rows": {"matching", "similarity", "cross_layer"},
     "measures/cka": {"similarity", "cross_layer"},

@@ -11,7 +11,7 @@ from typing import get_args
 from convergent.config import ALIKE, Comparison, Experiment, Measure, Recipe, measures_of, pairs
 from convergent.snapshots import network_of
 
-# The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair alone.
+# The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair.
 FIGURES_OF_ALL_PAIRS = {
     "matching_by_depth": ["matching"],
     "matching_curves": ["matching"],
@@ -37,6 +37,8 @@ FIGURES_OF_ONE_PAIR = {
     "matched_units": ["matching", "patches"],
     "minimal_match_units": ["subspace_match", "patches"],
 }
+# Of these the ones that show the first pair of the untrained null as well.
+FIRST_UNTRAINED = {"mapping_weights"}
 # Drawn once, of the pairs of all comparisons; it stands in the folder of the comparison and network `ALL`.
 OF_EXPERIMENT, ALL = "ensemble", "all"
 # What patches are made of: the units that these measures show.

@@ -332,11 +332,11 @@ def _summary(network: Network, experiment: Experiment, recipe: Recipe | None, th
 
 
 def _figure(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
-    """Of every layer a panel, and of one pair four matrices of r in two copies, and the colours of one; or, of a figure
+    """Of every layer a panel, and of one pair five matrices of r in two copies, and the colours of one; or, of a figure
     of all pairs, their open stores.
     """
     layers = len(network.layers)
-    matrices = 9 * sum(_m(layer) for layer in network.layers)
+    matrices = 11 * sum(_m(layer) for layer in network.layers)
     return PANELS * layers + max(matrices, OPENED * layers * jobs.drawn(experiment))
 
 
