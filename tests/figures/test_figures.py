@@ -234,6 +234,22 @@ def test_subspace_match__draws_the_curve_of_every_pair(trained: Stores, untraine
         assert any(len(y) == len(curve) and np.allclose(y, curve) for y in drawn)
 
 
+def test_subspace_match__draws_the_mean_over_pairs_with_its_error_over_seeds() -> None:
+    """By hand: means without seed 0, 1, 2 are those of the last, the second, the first pair."""
+    stores = []
+    for (i, j), share in zip(itertools.combinations(range(3), 2), (0.6, 0.8, 1.0), strict=True):
+        curves = {name: ("distance", [0, share]) for name in ("curve", "curve_permuted", "curve_chance")}
+        sizes = {"minimal_size": ("start", [2], {"epsilon": 0.5})}
+        layer = xr.Dataset(curves | sizes, {"distance": [0.0, 1.0], "epsilon": [0.5]})
+        names = {"snapshot_a": NET.format(i, "final"), "snapshot_b": NET.format(j, "final")}
+        stores.append(Store({"conv": layer}, names))
+    axis = importlib.import_module("convergent.figures.subspace_match").draw({"subspace_match": stores}, {}).axes[0]
+    (mean,) = (line for line in axis.lines if line.get_label() == "final")
+    np.testing.assert_allclose(mean.get_ydata(), [0, 0.8])
+    band = axis.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose(np.ptp(band[band[:, 0] == 1, 1]), 2 * np.sqrt(2 / 3 * 2 * 0.2**2))
+
+
 def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores) -> None:
     figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
     matched = figure.axes[3 * len(LAYERS)].images[0].get_array()
