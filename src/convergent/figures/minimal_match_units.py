@@ -14,7 +14,7 @@ EMPTY = 0.8  # of one without a match
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """[W] Fig. 5: the first pair; of every layer one minimal match, its members in A and in B."""
+    """[W] Fig. 5 (?): the first pair; of every layer one minimal match, its members in A and in B."""
     subspace, patches = stores["subspace_match"][0], stores["patches"][0]
     layers = list(patches.layers)
     units = int(patches.attributes["units"])
