@@ -163,25 +163,30 @@ def shown_by(wildcards):
     return {measure: stores(measure, [(wildcards.a, wildcards.b)]) for measure in shown}
 
 
+def drawn(figure, comparison, networks):
+    """The measures that a figure draws, and the pairs of a comparison of which it does."""
+    pairs = pairs_of(comparison, networks)
+    if figure in jobs.FIGURES_OF_ALL_PAIRS:
+        return jobs.FIGURES_OF_ALL_PAIRS[figure], pairs
+    return jobs.FIGURES_OF_ONE_PAIR[figure], pairs[:1]
+
+
 def figure_stores(wildcards):
     if wildcards.figure == jobs.OF_EXPERIMENT:
         measures, pairs = jobs.averaged(EXPERIMENT)
     else:
-        pairs = pairs_of(wildcards.comparison, wildcards.networks)
-        measures = jobs.FIGURES_OF_ALL_PAIRS.get(wildcards.figure)
-        if measures is None:
-            measures, pairs = jobs.FIGURES_OF_ONE_PAIR[wildcards.figure], pairs[:1]
+        measures, pairs = drawn(wildcards.figure, wildcards.comparison, wildcards.networks)
     return [store for measure in measures for store in stores(measure, pairs)]
 
 
 def figure_untrained(wildcards):
-    if wildcards.figure not in jobs.FIGURES_OF_ALL_PAIRS:
+    if wildcards.figure not in jobs.FIGURES_OF_ALL_PAIRS.keys() | jobs.FIRST_UNTRAINED:
         return []
     untrained = comparisons()[wildcards.comparison].untrained
     if untrained is None:
         return []
-    measures = [m for m in jobs.FIGURES_OF_ALL_PAIRS[wildcards.figure] if m not in OF_ANSWERS]
-    return [store for measure in measures for store in stores(measure, pairs_of(untrained, wildcards.networks))]
+    measures, pairs = drawn(wildcards.figure, untrained, wildcards.networks)
+    return [store for m in measures if m not in OF_ANSWERS for store in stores(m, pairs)]
 
 
 def figure_inspected(wildcards):

@@ -78,9 +78,10 @@ def test_page__names_every_figure_of_the_workflow_with_its_bands_and_nulls() -> 
         *_, spread, nulls = (cell.strip() for cell in cells.split("|"))
         source = (FIGURES / f"{figure}.py").read_text(encoding="utf-8")
         assert (spread == "first pair") == (figure in jobs.FIGURES_OF_ONE_PAIR)
-        assert bool(re.search("error bars|bands", spread)) == bool(re.search(r"over_seeds\(|by_depth\.draw\(", source))
-        assert ("untrained" in nulls) == ("untrained.get(" in source)
-        assert (nulls == "none") == (figure in jobs.FIGURES_OF_ONE_PAIR)
+        of_seeds = re.search(r"over_seeds\(|(by_depth|bands)\.draw\(", source)
+        assert bool(re.search("error bars|bands", spread)) == bool(of_seeds)
+        assert ("untrained" in nulls) == (figure in jobs.FIGURES_OF_ALL_PAIRS.keys() | jobs.FIRST_UNTRAINED)
+        assert (nulls == "none") == ("patches" in jobs.FIGURES_OF_ONE_PAIR.get(figure, []))
 
 
 def test_page__tells_which_networks_have_dead_units() -> None:

@@ -64,6 +64,7 @@ def patches_of(pair: xr.Dataset) -> xr.Dataset:
         inside[:, 0, 4:], inside[:, 2] = 0, 0
         found |= {
             f"patch_{side}": colours,
+            f"deconvolution_{side}": ((*dims, "channel"), generator.uniform(-1, 1, (units, 3, 6, 5, 3))),
             f"guided_backpropagation_{side}": ((*dims, "channel"), generator.uniform(-1, 1, (units, 3, 6, 5, 3))),
             f"inside_{side}": (dims, inside),
             f"preferred_{side}": ((dims[0], *dims[2:], "channel"), colours[1][:, 0]),
@@ -198,7 +199,7 @@ def test_draw__names_every_layer_and_what_is_compared(
     assert all(layer in written for layer in (LAYERS[-1:] if name == "ensemble" else LAYERS))
     of_one_pair = name in jobs.FIGURES_OF_ONE_PAIR
     # Altered, an untrained network has nothing to lose.
-    alone = of_one_pair or name in FUNCTIONAL
+    alone = (of_one_pair and name not in jobs.FIRST_UNTRAINED) or name in FUNCTIONAL
     assert ("net-s0-final" if of_one_pair else "final") in written
     assert ("untrained" in written) != alone
     assert any(axis.get_xlabel() or axis.get_ylabel() for axis in figure.findobj(lambda a: hasattr(a, "get_xlabel")))
@@ -233,12 +234,49 @@ def test_subspace_match__draws_the_curve_of_every_pair(trained: Stores, untraine
         assert any(len(y) == len(curve) and np.allclose(y, curve) for y in drawn)
 
 
+def test_subspace_match__draws_the_mean_over_pairs_with_its_error_over_seeds() -> None:
+    """By hand: means without seed 0, 1, 2 are those of the last, the second, the first pair."""
+    stores = []
+    for (i, j), share in zip(itertools.combinations(range(3), 2), (0.6, 0.8, 1.0), strict=True):
+        curves = {name: ("distance", [0, share]) for name in ("curve", "curve_permuted", "curve_chance")}
+        sizes = {"minimal_size": ("start", [2], {"epsilon": 0.5})}
+        layer = xr.Dataset(curves | sizes, {"distance": [0.0, 1.0], "epsilon": [0.5]})
+        names = {"snapshot_a": NET.format(i, "final"), "snapshot_b": NET.format(j, "final")}
+        stores.append(Store({"conv": layer}, names))
+    axis = importlib.import_module("convergent.figures.subspace_match").draw({"subspace_match": stores}, {}).axes[0]
+    (mean,) = (line for line in axis.lines if line.get_label() == "final")
+    np.testing.assert_allclose(mean.get_ydata(), [0, 0.8])
+    band = axis.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose(np.ptp(band[band[:, 0] == 1, 1]), 2 * np.sqrt(2 / 3 * 2 * 0.2**2))
+
+
 def test_correlation_matrices__put_matched_units_on_the_diagonal(trained: Stores) -> None:
     figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
     matched = figure.axes[3 * len(LAYERS)].images[0].get_array()
     r = trained["matching"][0].layers["conv"]["r_one_to_one_a"].values
     np.testing.assert_allclose(np.diag(matched), np.sort(r)[::-1])
     assert folds.RESOLUTION < np.abs(matched).max() <= 1
+
+
+def test_correlation_matrices__match_the_null_anew(trained: Stores) -> None:
+    """By the best of all assignments of four units."""
+    figure = importlib.import_module("convergent.figures.correlation_matrices").draw(trained, {})
+    drawn = figure.axes[4 * len(LAYERS)].images[0].get_array()
+    r = trained["correlation"][0].layers["conv"]["r_permuted"].values
+    best = max(itertools.permutations(range(4)), key=lambda columns: r[range(4), columns].sum())
+    np.testing.assert_allclose(np.diag(drawn), np.sort(r[range(4), best])[::-1])
+    np.testing.assert_allclose(np.sort(drawn, axis=None), np.sort(r, axis=None))
+
+
+def test_clusters__shows_what_both_nulls_leave(trained: Stores) -> None:
+    figure = importlib.import_module("convergent.figures.clusters").draw(trained, {})
+    drawn = {line.get_label(): line.get_ydata() for line in figure.axes[3].lines}
+    measured = (
+        trained["clustering"][0].layers["conv"].sel(statistic=["share_clusters_with_both", "mean_r_within_clusters"])
+    )
+    np.testing.assert_array_equal(drawn["as recorded"], measured["summary"])
+    for label, kind in (("B's images permuted", "permuted"), ("labels permuted", "permuted_labels")):
+        np.testing.assert_array_equal(drawn[label], measured["summary_null"].sel(null_kind=kind))
 
 
 def test_correlation_matrices__show_both_networks_and_what_is_between_as_recorded(trained: Stores) -> None:
@@ -383,6 +421,20 @@ def test_mapping_weights__put_partners_on_the_diagonal_and_count_predictors() ->
     np.testing.assert_array_equal(steps["units of A from those of B"], [[0, 1, 2, 3], [0.5, 1, 1, 1]])
 
 
+def test_mapping_weights__stand_beside_those_of_the_same_seeds_untrained() -> None:
+    """By hand: trained, one predictor a unit; untrained, of unit 1 of B both, and unit 1 of A is matched best."""
+    live = [True, True]
+    trained = of_weights(np.eye(2), np.eye(2), live, live, [0.8, 0.6])
+    untrained = of_weights(np.array([[0.3, 0], [0.2, 0.4]]), np.eye(2), live, live, [0.6, 0.8])
+    figure = importlib.import_module("convergent.figures.mapping_weights").draw(trained, untrained)
+    upper, middle, lower, *_ = figure.axes
+    np.testing.assert_array_equal(upper.images[0].get_array(), [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(middle.images[0].get_array(), [[0, 0.3], [0.4, 0.2]])
+    steps = {line.get_label(): line.get_ydata() for line in lower.lines}
+    np.testing.assert_array_equal(steps["units of B from those of A"], [0, 1, 1, 1])
+    np.testing.assert_array_equal(steps["untrained, units of B from those of A"], [0, 0.5, 1, 1])
+
+
 def test_mapping_weights__show_the_largest_of_a_block_where_a_layer_is_wide() -> None:
     """By hand: 300 units in blocks of three, the last dead block grey; the mean of a block of nine would be pale."""
     ab, live = np.zeros((300, 300)), [True] * 297 + [False] * 3
@@ -490,10 +542,10 @@ def test_matched_units__draws_the_patches_of_the_best_match_first(trained: Store
     matching, patches = (trained[measure][0].layers["conv"] for measure in ("matching", "patches"))
     best = int(matching["r_one_to_one_a"].values.argmax())
     partner = matching["partner_one_to_one_a"].values[best]
-    written = f"r = {matching['r_one_to_one_a'].values[best]:.2f}   A {best}, B {partner}"
-    assert figure.axes[0].texts[0].get_text() == written
+    written = [f"r = {matching['r_one_to_one_a'].values[best]:.2f}", f"A {best}", f"B {partner}"]
+    assert [text.get_text() for text in figure.axes[0].texts[:3]] == written
     tiles = [np.asarray(image.get_array()) for image in figure.axes[0].images]
-    for tile, side, unit in ((tiles[0], "a", best), (tiles[3], "b", partner)):
+    for tile, side, unit in ((tiles[0], "a", best), (tiles[4], "b", partner)):
         # Patches of 6 × 5 are drawn 7 times as large, with 4 white pixels between; the first ends after four rows.
         patch = patches[f"patch_{side}"].sel({f"unit_{side}": unit, "rank": 0})
         np.testing.assert_array_equal(tile[:28:7, :35:7], patch[:4])
@@ -528,6 +580,19 @@ def test_tiles__of_large_patches_are_as_large_as_they_are_drawn() -> None:
         np.testing.assert_array_equal(tile[[near, near, far, far], [near, far, near, far]], expected)
 
 
+@pytest.mark.parametrize(("row", "kind"), [(1, "deconvolution"), (2, "guided_backpropagation")])
+def test_matched_units__draws_what_excites_a_unit_below_its_patches(trained: Stores, row: int, kind: str) -> None:
+    axis = importlib.import_module("convergent.figures.matched_units").draw(trained, {}).axes[0]
+    patches = trained["patches"][0].layers["conv"]
+    best = int(trained["matching"][0].layers["conv"]["r_one_to_one_a"].values.argmax())
+    drawn = np.asarray(axis.images[row].get_array())[:28:7, :35:7]
+    values = patches[f"{kind}_a"].sel(unit_a=best, rank=0)[:4]
+    np.testing.assert_allclose(drawn, 0.5 + values.values.astype(np.float32) / 2)
+    above, below = (axis.images[i].get_extent() for i in (row - 1, row))
+    assert above[:2] == below[:2]
+    assert below[3] > above[2]  # y from top to bottom
+
+
 def test_matched_units__does_without_preferred_images(trained: Stores) -> None:
     without = [
         Store(
@@ -538,7 +603,7 @@ def test_matched_units__does_without_preferred_images(trained: Stores) -> None:
     ]
     figure = importlib.import_module("convergent.figures.matched_units").draw(trained | {"patches": without}, {})
     assert "preferred" not in texts(figure)
-    assert len(figure.axes[0].images) == 2 * 2 * 2
+    assert len(figure.axes[0].images) == 2 * 2 * 3
 
 
 def test_minimal_match_units__draws_the_members_that_fit(trained: Stores) -> None:

@@ -83,7 +83,13 @@ BY_DEPTH = {"figure matching_by_depth", "figure mutual_information", "figure sim
     "figure subspace_match_sampled",
 }
 # Figures with an error over seeds.
-OVER_SEEDS = BY_DEPTH | {"figure matching_curves", "figure stitching", "figure unit_removal", "figure ensemble"}
+OVER_SEEDS = BY_DEPTH | {
+    "figure matching_curves",
+    "figure subspace_match",
+    "figure stitching",
+    "figure unit_removal",
+    "figure ensemble",
+}
 TRAINED = {"record", "patches", "predictions", "stitching", "unit_removal"}  # that run trained networks
 PASSES = {"within", "between", "statistics", "mutual_information", "subspace_match_sampled", "layer_pairs"}
 SPARSE = {"sparse_prediction", "clustering"}
@@ -103,7 +109,7 @@ MODULES: dict[str, set[str]] = {
     "engine": PASSES | SPARSE | {"rdm", "edges", "exemplars"},
     "folds": PASSES
     | {"rdm", "edges", "cross_layer", "rsa", "ensemble", "maps", "summary"}
-    | {"stitching", "unit_removal"}
+    | {"stitching", "unit_removal", "figure correlation_matrices"}
     | OF_MOMENTS
     | OVER_SEEDS,
     "grids": {"layer_pairs"},
@@ -130,7 +136,8 @@ MODULES: dict[str, set[str]] = {
     "measures/summary": {"statistics", "summary", "figure ensemble"} | PAIR_MEASURES,
     **{f"measures/{measure}": {measure} for measure in ["statistics", *sorted(PAIR_MEASURES - {"matching"})]},
     "measures/matching": {"matching", "similarity"},
-    "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs", "maps"},
+    "measures/assignment": {"matching", "mutual_information", "similarity", "layer_pairs", "maps"}
+    | {"figure correlation_matrices"},
     "measures/row_blocks": {"cross_layer"},
     "measures/rows": {"matching", "similarity", "cross_layer"},
     "measures/cka": {"similarity", "cross_layer"},
@@ -152,6 +159,7 @@ MODULES: dict[str, set[str]] = {
     "figures/mosaic": {"figure matched_units", "figure minimal_match_units"},
     "figures/layer_map": {"figure cross_layer", "figure layer_pairs"},
     "figures/order": {"figure correlation_matrices", "figure mapping_weights"},
+    "figures/bands": {"figure matching_curves", "figure subspace_match"},
     "figures/by_depth": BY_DEPTH - {"figure code_types"},
     **{f"figures/{figure.removeprefix('figure ')}": {figure} for figure in sorted(FIGURES)},
     **{f"steps/{rule}": {rule} for rule in READS if rule not in FIGURES | {"inspect"}},

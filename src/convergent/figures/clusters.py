@@ -1,4 +1,4 @@
-"""The joint correlation of one pair, its units sorted into clusters."""
+"""The joint correlation of one pair, its units sorted into clusters, and what clusters are under two nulls."""
 
 from typing import Any
 
@@ -11,18 +11,24 @@ from scipy.cluster.hierarchy import dendrogram
 
 from convergent.figures import style
 
+STATISTICS = {"share_clusters_with_both": "share\nwith both", "mean_r_within_clusters": "mean r\nwithin"}
+NULLS = {
+    "permuted": ("v", style.PERMUTED, "B's images permuted"),
+    "permuted_labels": ("s", style.ROTATED, "labels permuted"),
+}
+
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """[L] Fig. 4: the first pair, by spectral cluster and by dendrogram; the strip tells the net of each unit."""
+    """[L], clustering: the first pair, by spectral cluster and by dendrogram; the strip tells the net of each unit."""
     clustering, correlation = stores["clustering"][0], stores["correlation"][0]
     layers = list(clustering.layers)
-    figure = Figure(figsize=(2.3 * len(layers), 4.7), layout="constrained", dpi=150)
-    grid = figure.add_gridspec(3, len(layers), height_ratios=[4, 1, 4])
+    figure = Figure(figsize=(2.3 * len(layers), 6.4), layout="constrained", dpi=150)
+    grid = figure.add_gridspec(4, len(layers), height_ratios=[4, 1, 4, 2.4])
     axes = []
     for column, layer in enumerate(layers):
         joint = _joint(correlation.layers[layer])
         clusters = clustering.layers[layer]
-        upper, tree, lower = (figure.add_subplot(grid[row, column]) for row in range(3))
+        upper, tree, lower, beside = (figure.add_subplot(grid[row, column]) for row in range(4))
         order, net, edges = spectral_order(clusters)
         image = _sorted(upper, joint, order, net)
         for edge in edges:
@@ -42,9 +48,12 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         _sorted(lower, joint, _positions(clusters, leaf_net, leaf_unit), leaf_net)
         for axis in (upper, lower):
             axis.set_box_aspect(1)
-        axes += [upper, lower]
+        _nulls(beside, clusters)
+        axes += [upper, lower, beside]
     axes[0].set_ylabel("spectral clusters", labelpad=12)
     axes[1].set_ylabel("agglomerative,\nsparse weights", labelpad=12)
+    axes[2].set_ylabel("spectral clusters")
+    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
     figure.colorbar(image, ax=axes, shrink=0.5, label="r")
     a, b = correlation.attributes["snapshot_a"], correlation.attributes["snapshot_b"]
     figure.suptitle(f"strip: blue A = {a}, red B = {b}", fontsize=8)
@@ -60,6 +69,17 @@ def spectral_order(clusters: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.nda
     order = np.lexsort((net, np.where(label >= 0, rank[label] if len(rank) else 0, len(rank))))
     order = order[label[order] >= 0]
     return order, net[order], np.cumsum(np.sort(size)[::-1])[:-1]
+
+
+def _nulls(axis: Axes, clusters: xr.Dataset) -> None:
+    """How many clusters are of both networks and how alike their units are, as found and under each null."""
+    chosen = clusters.sel(statistic=list(STATISTICS))
+    found = {None: ("o", "black", "as recorded")} | NULLS
+    for kind, (marker, colour, label) in found.items():
+        values = chosen["summary"] if kind is None else chosen["summary_null"].sel(null_kind=kind)
+        axis.plot(range(len(STATISTICS)), values, marker, color=colour, markersize=5, alpha=0.8, label=label)
+    axis.set_xticks(range(len(STATISTICS)), STATISTICS.values())
+    axis.set(xlim=(-0.5, len(STATISTICS) - 0.5), ylim=(-0.05, 1.05))
 
 
 def _positions(clusters: xr.Dataset, net: np.ndarray, unit: np.ndarray) -> np.ndarray:

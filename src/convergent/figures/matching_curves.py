@@ -7,8 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convergent import tables
-from convergent.figures import style
+from convergent.figures import bands, style
 from convergent.store import Store
 
 KINDS = {"semi": "best partner", "one_to_one": "one to one"}
@@ -58,8 +57,5 @@ def _curves(axis: Axes, opened: Sequence[Store], layer: str, colours: dict[str, 
     ranks = min(curve.shape[1] for curve in curves)
     for i, (kind, meaning) in enumerate(KINDS.items()):
         of_pairs = np.array([curve[i, :ranks] for curve in curves])
-        found = [tables.over_seeds(style.pairs(opened), of_rank) for of_rank in of_pairs.T]
-        mean, error = np.array(found).reshape(-1, 2).T
-        x = np.arange(1, ranks + 1)
-        axis.fill_between(x, mean - error, mean + error, color=colours[kind], alpha=0.2, linewidth=0)
-        axis.plot(x, mean, color=colours[kind], linewidth=WIDTHS[kind], label=f"{name}, {meaning}")
+        look = {"linewidth": WIDTHS[kind], "label": f"{name}, {meaning}"}
+        bands.draw(axis, np.arange(1, ranks + 1), opened, of_pairs, colours[kind], **look)

@@ -14,7 +14,7 @@ EMPTY = 0.8  # of one without a match
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """[W] Fig. 5: the first pair; of every layer one minimal match, its members in A and in B."""
+    """[W] Fig. 5 (?): the first pair; of every layer one minimal match, its members in A and in B."""
     subspace, patches = stores["subspace_match"][0], stores["patches"][0]
     layers = list(patches.layers)
     units = int(patches.attributes["units"])
@@ -45,8 +45,7 @@ def _members(axis: Axes, patches: xr.Dataset, found: xr.Dataset, side: str, left
     members, step = found[f"unit_{side}"].values, 1 + BETWEEN
     for i, unit in enumerate(members):
         tiles = mosaic.tiles(patches, side, unit)
-        for row, kind in enumerate(KINDS):
-            mosaic.draw(axis, {kind: tiles[kind]}, left + i * step, HEAD + row * (1 + mosaic.GAP))
+        mosaic.draw(axis, {kind: tiles[kind] for kind in KINDS}, left + i * step, HEAD)
         _label(axis, side, f"{side.upper()} {unit}", left + i * step + 0.5)
     if more := found.attrs[f"size_{side}"] - len(members):
         _label(axis, side, f"{more} more", left + len(members) * step + 0.5)

@@ -1,4 +1,4 @@
-"""What the figures of units share: the patches of a unit as one tile, and tiles in rows."""
+"""What the figures of units share: the patches of a unit as one tile, and tiles one below another."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,13 @@ LINE = 4  # pixels between patches
 MOST = 216  # pixels of a side of a tile, two for each that is drawn
 TILE = 0.72  # inches
 GAP = 0.08  # between the tiles of a unit, in tiles
-KINDS = {"patch": "patches", "guided_backpropagation": "guided back-propagation", "preferred": "preferred"}
+KINDS = {
+    "patch": "patches",
+    "deconvolution": "deconvolution",
+    "guided_backpropagation": "guided\nback-propagation",
+    "preferred": "preferred",
+}
+ATTRIBUTIONS = ("deconvolution", "guided_backpropagation")
 
 
 def kinds(patches: xr.Dataset) -> list[str]:
@@ -27,11 +33,10 @@ def tiles(patches: xr.Dataset, side: str, unit: int) -> dict[str, np.ndarray]:
     """All that is drawn of a unit of one side, uint8[y, x, 3], by `kinds`."""
     chosen = patches.sel({f"unit_{side}": unit})
     inside = chosen[f"inside_{side}"].values.astype(bool)
-    attributed = chosen[f"guided_backpropagation_{side}"].values.astype(np.float32)
-    found = {
-        "patch": _tile(chosen[f"patch_{side}"].values, inside),
-        "guided_backpropagation": _tile((127.5 + 127.5 * attributed).clip(0, 255).round().astype(np.uint8), inside),
-    }
+    found = {"patch": _tile(chosen[f"patch_{side}"].values, inside)}
+    for kind in ATTRIBUTIONS:
+        values = chosen[f"{kind}_{side}"].values.astype(np.float32)
+        found[kind] = _tile((127.5 + 127.5 * values).clip(0, 255).round().astype(np.uint8), inside)
     if f"preferred_{side}" in chosen:
         values = chosen[f"preferred_{side}"].values[None]
         found["preferred"] = _tile(values, np.ones(values.shape[:3], dtype=bool))
@@ -39,10 +44,10 @@ def tiles(patches: xr.Dataset, side: str, unit: int) -> dict[str, np.ndarray]:
 
 
 def draw(axis: Axes, found: Mapping[str, np.ndarray], left: float, top: float) -> None:
-    """Tiles side by side, in an axis whose unit is a tile."""
+    """Tiles one below another, in an axis whose unit is a tile."""
     for i, tile in enumerate(found.values()):
-        x = left + i * (1 + GAP)
-        axis.imshow(tile, extent=(x, x + 1, top + 1, top), interpolation="antialiased")
+        y = top + i * (1 + GAP)
+        axis.imshow(tile, extent=(left, left + 1, y + 1, y), interpolation="antialiased")
 
 
 def length(count: int, gap: float = GAP) -> float:
@@ -52,7 +57,8 @@ def length(count: int, gap: float = GAP) -> float:
 
 def canvas(axis: Axes, width: float, height: float) -> None:
     """An empty axis of so many tiles, y from top to bottom."""
-    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], aspect="equal")
+    # Anchored where its labels are, for which the layout leaves room.
+    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], aspect="equal", anchor="W")
     for spine in axis.spines.values():
         spine.set_visible(False)
 

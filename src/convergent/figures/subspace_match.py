@@ -4,17 +4,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convergent.figures import style
+from convergent.figures import bands, style
 
 NULLS = {"curve_permuted": ("--", "B's images permuted"), "curve_chance": (":", "only means shared")}
 SMALLEST_AXIS = 10  # units: below it, minimal matches of two would fill the panel
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """A line for each pair; nulls: mean over pairs; below: the searches of all pairs together."""
+    """Means over pairs, bands: standard error over seeds; thin: a line for each pair; below: the searches of all."""
     trained, null = stores["subspace_match"], untrained.get("subspace_match", [])
     layers = list(trained[0].layers)
-    drawn = ((null, style.UNTRAINED, "untrained"), (trained, style.TRAINED, style.stage(trained[0])))
+    drawn = [(null, style.UNTRAINED, "untrained")] if null else []
+    drawn.append((trained, style.TRAINED, style.stage(trained[0])))
     figure, axes = style.panels(layers, 2, sharey="row")
     for column, layer in enumerate(layers):
         axis = axes[0][column]
@@ -22,18 +23,17 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         for i, epsilon in enumerate(first["epsilon"].values):
             axis.axvline(epsilon, color=style.DEAD, linewidth=0.5, zorder=0, label="ε reported" if i == 0 else None)
         for opened, colour, label in drawn:
-            for i, tree in enumerate(opened):
-                curve = tree.layers[layer]["curve"]
-                axis.plot(
-                    curve["distance"], curve, color=colour, alpha=0.7, linewidth=0.8, label=label if i == 0 else None
-                )
-            for name, (dashes, meaning) in NULLS.items() if opened else ():
+            distance = first["distance"].values
+            curves = np.array([tree.layers[layer]["curve"].values for tree in opened])
+            axis.plot(distance, curves.T, color=colour, alpha=0.5, linewidth=0.3)
+            bands.draw(axis, distance, opened, curves, colour, linewidth=1.2, label=label)
+            for name, (dashes, meaning) in NULLS.items():
                 mean = np.mean([tree.layers[layer][name].values for tree in opened], axis=0)
                 null_label = meaning if opened is trained else None
-                axis.plot(first["distance"], mean, dashes, color=colour, linewidth=1, label=null_label)
+                axis.plot(distance, mean, dashes, color=colour, linewidth=1, label=null_label)
         axis.set(xlim=(0, 1), ylim=(-0.02, 1.02), xticks=(0, 0.5, 1), xlabel="distance ε")
         found = [[tree.layers[layer]["minimal_size"].values.ravel() for tree in opened] for opened, _, _ in drawn]
-        sizes = [np.concatenate([*of_pairs, []]) for of_pairs in found]
+        sizes = [np.concatenate(of_pairs) for of_pairs in found]
         _sizes(axes[1][column], sizes, [colour for _, colour, _ in drawn])
     axes[0][0].set_ylabel("share of units that match")
     axes[1][0].set_ylabel(

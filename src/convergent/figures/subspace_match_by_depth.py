@@ -8,7 +8,7 @@ from convergent.figures import by_depth, style
 
 
 def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
-    """[W] Fig. 1: mean over pairs, error bars: standard error over seeds; dashed: B's images permuted."""
+    """[W] Fig. 1 (?): mean over pairs, error bars: standard error over seeds; dashed: B's images permuted."""
     trained, null = stores["subspace_match"], untrained.get("subspace_match", [])
     layers = list(trained[0].layers)
     epsilons = np.sort(trained[0].layers[layers[0]]["epsilon"].values)

@@ -12,7 +12,7 @@ from convergent.config import Comparison, Experiment, Measure, Recipe, measures_
 from convergent.measure_kinds import ALIKE
 from convergent.snapshots import network_of
 
-# The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair alone.
+# The figures and the measures each draws: of all pairs beside their untrained null, or of the first pair.
 FIGURES_OF_ALL_PAIRS = {
     "matching_by_depth": ["matching"],
     "matching_curves": ["matching"],
@@ -38,6 +38,8 @@ FIGURES_OF_ONE_PAIR = {
     "matched_units": ["matching", "patches"],
     "minimal_match_units": ["subspace_match", "patches"],
 }
+# Of these the ones that show the first pair of the untrained null as well.
+FIRST_UNTRAINED = {"mapping_weights"}
 # Drawn once, of the pairs of all comparisons; it stands in the folder of the comparison and network `ALL`.
 OF_EXPERIMENT, ALL = "ensemble", "all"
 # What patches are made of: the units that these measures show.

@@ -334,11 +334,11 @@ def _summary(network: Network, experiment: Experiment, recipe: Recipe | None, th
 
 
 def _figure(network: Network, experiment: Experiment, recipe: Recipe | None, threads: int) -> float:
-    """Of every layer a panel, and of one pair four matrices of r in two copies, and the colours of one; or, of a figure
+    """Of every layer a panel, and of one pair five matrices of r in two copies, and the colours of one; or, of a figure
     of all pairs, their open stores; or the tiles of the units that are shown.
     """
     layers = len(network.layers)
-    matrices = 9 * sum(_m(layer) for layer in network.layers)
+    matrices = 11 * sum(_m(layer) for layer in network.layers)
     tiles = _tiles(network, experiment, recipe) if recipe else 0
     return PANELS * layers + max(matrices, OPENED * layers * jobs.drawn(experiment), tiles)
 
@@ -350,7 +350,7 @@ def _tiles(network: Network, experiment: Experiment, recipe: Recipe) -> float:
         return 0
     drawn = 2 * sum(min(2 * settings.units, layer.units) for layer in network.layers)
     read = max(min(4 * settings.units, layer.units) for layer in network.layers) * images * 2
-    return drawn * (2 + (settings.steps > 0)) * 3 * DRAWN**2 + READ * read * math.prod(stores.image(recipe))
+    return drawn * (3 + (settings.steps > 0)) * 3 * DRAWN**2 + READ * read * math.prod(stores.image(recipe))
 
 
 # Bytes of Python with the libraries of the step and its compiled functions, before any data, as measured, and of its

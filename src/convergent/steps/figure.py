@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convergent import figures, store
 
-SHARED = {"style", "by_depth", "layer_map", "mosaic", "order"}
+SHARED = {"style", "bands", "by_depth", "layer_map", "mosaic", "order"}
 FIGURES = sorted({path.stem for path in Path(figures.__file__).parent.glob("[a-z]*.py")} - SHARED)
 
 

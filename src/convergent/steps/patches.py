@@ -83,7 +83,7 @@ def run(
         "Patches of the units shown of A and B",
         "patches",
         asdict(settings),
-        references="Li et al. 2016, arXiv 1511.07543, figure 2; Wang et al. 2018, arXiv 1810.11750, figure 5",
+        references="Li et al. 2016, arXiv 1511.07543, figure 2; Wang et al. 2018, arXiv 1810.11750",
         units=settings.units,
         **_sides.attributes(*sides),
     )
