@@ -81,6 +81,10 @@ def test_label__keeps_what_a_data_array_says() -> None:
         (np.ones((20, 1, 1, 1, 2)), "activations of 5 axes"),
         (xr.DataArray(np.ones((20, 2)), {"unit": ["p", "q"]}, ("image", "unit")), "unit p is no whole number"),
         (xr.DataArray(np.ones((20, 2)), {"unit": [-1, 0]}, ("image", "unit")), "unit -1 is no whole number"),
+        (
+            xr.DataArray(np.ones((20, 4)), {"unit": [5, 2, 7, 2]}, ("image", "unit")),
+            "unit 2 is there more than once; number the units",
+        ),
         (np.ones((20, 3), int), "of type int64; make them floating point"),
         (xr.DataArray(np.ones(20), dims="unit"), "dimensions ('unit',)"),
         (

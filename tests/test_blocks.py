@@ -37,6 +37,14 @@ def test_of__names_the_unit_and_image_of_what_is_not_finite(layer: Layer, value:
         of_layer[3].compute()
 
 
+def test_of__names_a_unit_by_its_label(layer: Layer) -> None:
+    values = np.zeros((20, 2))
+    values[3, 1] = np.nan
+    activation = layer(values).assign_coords(unit=[7, 5])
+    with pytest.raises(InputError, match=r"^unit 5, image 0003"):
+        blocks.of(activation)[0].compute()
+
+
 def test_folds__refuses_a_chunk_across_folds(layer: Layer) -> None:
     with pytest.raises(InputError, match="a chunk of activations crosses a fold"):
         blocks.folds(layer(np.ones((20, 2)), folds=5).chunk(image=5))

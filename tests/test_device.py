@@ -75,7 +75,7 @@ def test_moments__on_a_device_are_those_of_the_host(
     b = generator.standard_normal((300, 4, 5, 2)) - offset
     b[..., 1] = 0.25
     order = moments.displaced(300, generator)
-    host = moments.block(a, b, [order], precision, np.arange(300))
+    host = moments.block(a, b, [order], precision, np.arange(300), np.arange(3), np.arange(2))
     mean_a, mean_b, comoment = (back(x) for x in device.moments(there(a), there(b), [there(order)], precision))
     np.testing.assert_allclose(mean_a, host.mean_a, rtol=1e-12)
     np.testing.assert_allclose(mean_b, host.mean_b, rtol=1e-12)

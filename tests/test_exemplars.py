@@ -76,7 +76,7 @@ def test_of_units__reads_every_chunk_once(
     layer: Callable[..., xr.DataArray], monkeypatch: pytest.MonkeyPatch, generator: np.random.Generator
 ) -> None:
     read, finite = [], exemplars.blocks.finite
-    monkeypatch.setattr(exemplars.blocks, "finite", lambda x, ids: read.append(len(x)) or finite(x, ids))
+    monkeypatch.setattr(exemplars.blocks, "finite", lambda x, *of: read.append(len(x)) or finite(x, *of))
     exemplars.of_units(layer(generator.random((20, 2, 2, 3)), folds=5, chunk=2))
     assert read == [2] * 10
 
@@ -84,3 +84,15 @@ def test_of_units__reads_every_chunk_once(
 def test_of_units__refuses_no_image(layer: Callable[..., xr.DataArray]) -> None:
     with pytest.raises(InputError, match="images is 0"):
         exemplars.of_units(layer(np.ones((10, 2))), images=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_of_units__a_constant_of_any_type_excites_nothing(layer: Callable[..., xr.DataArray], dtype: type) -> None:
+    found = exemplars.of_units(layer(np.full((10, 2), 0.1, dtype)))
+    assert np.isnan(found["activation"]).all()
+
+
+def test_of_units__float64_keeps_its_digits(layer: Callable[..., xr.DataArray]) -> None:
+    values = np.linspace(1.0, 1.0 + 1e-9, 10)[:, None]
+    found = exemplars.of_units(layer(values), images=3)
+    np.testing.assert_array_equal(found["activation"][0], values[:-4:-1, 0])

@@ -84,3 +84,14 @@ def test_merge__adds_counts_and_keeps_extremes() -> None:
     np.testing.assert_array_equal(both.count, p.count + q.count)
     np.testing.assert_array_equal(both.minimum, [0, -4])
     np.testing.assert_array_equal(both.maximum, [4, 4])
+
+
+def test_of_units__float64_beyond_float32_is_counted_where_it_is(layer: Layer) -> None:
+    """By hand: 1e39 is infinite in float32, and 1e-50 is 0."""
+    found = histograms.of_units(layer(np.array([[1e39, 1e-50], [-1.0, 0.0]] * 5)))
+    octaves = {"first": 1, "of one": 1 - histograms.EXPONENTS[0] + 1, "last": len(histograms.EXPONENTS)}
+    counts = found["count"].values
+    assert counts[0, [octaves["of one"], octaves["last"]]].tolist() == [5, 5]
+    assert counts[1, [0, octaves["first"]]].tolist() == [5, 5]
+    assert found["maximum"].values.tolist() == [1e39, 1e-50]
+    assert found["minimum"].values.tolist() == [-1.0, 0.0]

@@ -61,7 +61,8 @@ def counted(activation: xr.DataArray, reads: Counter[int]) -> xr.DataArray:
 
 
 def block(a: np.ndarray, b: np.ndarray | None, orders: list[np.ndarray], precision: str) -> Moments:
-    return moments.block(a, b, orders, precision, np.arange(len(a)))
+    units_a, units_b = (np.arange(side.shape[-1]) for side in (a, a if b is None else b))
+    return moments.block(a, b, orders, precision, np.arange(len(a)), units_a, units_b)
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
@@ -253,6 +254,24 @@ def test_between__names_the_unit_and_image_of_what_is_not_finite(layer: Layer, v
     for sides in ((x, activations(37)), (activations(37), x)):
         with pytest.raises(InputError, match=r"unit 2, image 0009: activation .* is not finite"):
             moments.between(*(layer(side, FOLDS) for side in sides))
+
+
+@pytest.mark.parametrize("memory", [moments.MEMORY, 16])
+def test_between__names_a_unit_by_its_label_however_the_units_are_cut(layer: Layer, memory: int) -> None:
+    x, y = (layer(activations(i), FOLDS) for i in (36, 37))
+    x = x.assign_coords(unit=10 + np.arange(x.sizes["unit"]))
+    bad = x.where((x["unit"] != 12) | (x["image"] != 9))
+    for sides in ((bad, y), (y, bad)):
+        with pytest.raises(InputError, match=r"^unit 12, image 0009: activation nan is not finite"):
+            moments.between(*sides, memory=memory)
+
+
+def test_of__refuses_activations_whose_products_overflow() -> None:
+    x = activations(36)
+    x[..., 2] *= 1e200
+    labelled = xr.DataArray(x, {"unit": 10 + np.arange(x.shape[-1])}, ("image", "y", "x", "unit"))
+    with pytest.raises(InputError, match=r"units 1\d and 12: their products leave float64; scale the activations down"):
+        moments.of(labelled, labelled, folds=5)
 
 
 def test_within__is_labelled_and_agrees_with_numpy(layer: Layer) -> None:

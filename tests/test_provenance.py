@@ -28,14 +28,8 @@ SUBSPACES = {"compiled"} | {
     f"measures.{name}" for name in ("subspace_match", "minimal_matches", "nets", "peeling", "removal")
 }
 TRAINED = {"data", "networks", "store", "steps._trained"}
-ALTERED = (
-    TRAINED
-    | {"layers", "surgery", "folds", "measures.by_fold", "measures.summary"}
-    | {
-        "steps._trained_pair",
-        "steps._sides",
-    }
-)
+ALTERED = TRAINED | {f"measures.{name}" for name in ("by_fold", "summary")}
+ALTERED |= {"layers", "surgery", "folds", "steps._trained_pair", "steps._sides"}
 IMPORTED = {
     "inspect": {"data", "layers", "networks"},
     "train": {"augmentation", "data", "networks", "training"},  # nothing of the floor

@@ -10,7 +10,7 @@ PRECISIONS = ["float64", "float32"]
 
 
 def tiles(values: np.ndarray, precision: str) -> Tiles:
-    return Tiles(values, np.array([f"i{i}" for i in range(len(values))]), precision)
+    return Tiles(values, np.array([f"i{i}" for i in range(len(values))]), np.arange(values.shape[-1]), precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -5,6 +5,7 @@ the coordinates ``image_id``, ``label``, ``fold``, ``unit``, and Dask chunks alo
 """
 
 import math
+from collections import Counter
 from typing import Any
 
 import dask.array as da
@@ -33,7 +34,7 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
 
     Raises
     ------
-    InputError : where there is no axis of units, no image or unit, or fewer than two images a fold
+    InputError : where there is no axis of units, no image or unit, a unit twice, or fewer than two images a fold
 
     Examples
     --------
@@ -62,6 +63,8 @@ def label(values: Any, *, folds: int = 10) -> xr.DataArray:
     wrong = [unit for unit in array["unit"].values.tolist() if not isinstance(unit, int) or unit < 0]
     if wrong:
         raise InputError(f"unit {wrong[0]} is no whole number from 0 on; number the units, or drop their labels")
+    if repeated := [unit for unit, count in Counter(array["unit"].values.tolist()).items() if count > 1]:
+        raise InputError(f"unit {repeated[0]} is there more than once; number the units, or drop their labels")
     fold = array["fold"].values
     starts = np.flatnonzero(np.diff(fold, prepend=fold[:1] - 1))
     sizes = np.diff([*starts, images])

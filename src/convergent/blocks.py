@@ -20,7 +20,8 @@ def of(activation: xr.DataArray) -> list[Delayed]:
 
     Each raises InputError when it is computed and holds a value that is not finite.
     """
-    return [delayed(finite)(x, ids) for x, ids in zip(unchecked(activation), image_ids(activation), strict=True)]
+    units = delayed(activation["unit"].values)  # once for all blocks
+    return [delayed(finite)(x, ids, units) for x, ids in zip(unchecked(activation), image_ids(activation), strict=True)]
 
 
 def unchecked(activation: xr.DataArray) -> list[Delayed]:
@@ -36,7 +37,7 @@ def image_ids(activation: xr.DataArray) -> list[np.ndarray]:
     return [ids[start:stop] for start, stop in itertools.pairwise(edges(activation))]
 
 
-def finite(values: np.ndarray, image_ids: np.ndarray) -> np.ndarray:
+def finite(values: np.ndarray, image_ids: np.ndarray, units: np.ndarray) -> np.ndarray:
     """The values of a block [image, ..., unit] as they are.
 
     Raises
@@ -45,9 +46,8 @@ def finite(values: np.ndarray, image_ids: np.ndarray) -> np.ndarray:
     """
     if not _all_finite(values):
         where = tuple(np.argwhere(~np.isfinite(values))[0])
-        raise InputError(
-            f"unit {where[-1]}, image {image_ids[where[0]]}: activation {values[where]} is not finite; record it anew"
-        )
+        unit, image_id = units[where[-1]], image_ids[where[0]]
+        raise InputError(f"unit {unit}, image {image_id}: activation {values[where]} is not finite; record it anew")
     return values
 
 

@@ -16,16 +16,22 @@ from convergent.tiles import ROWS
 
 
 def block(
-    a: np.ndarray, b: np.ndarray | None, orders: Sequence[np.ndarray], precision: str, image_ids: np.ndarray
+    a: np.ndarray,
+    b: np.ndarray | None,
+    orders: Sequence[np.ndarray],
+    precision: str,
+    image_ids: np.ndarray,
+    units_a: np.ndarray,
+    units_b: np.ndarray,
 ) -> Moments:
     """The same as `moments.block`, computed by CuPy."""
     import cupy
 
     wide = []
-    for values in (a,) if b is None else (a, b):
+    for values, units in [(a, units_a)] if b is None else [(a, units_a), (b, units_b)]:
         wide.append(cupy.asarray(values).astype(cupy.float64))  # float16 is not in the array API
         if not bool(cupy.isfinite(wide[-1]).all()):
-            finite(values, image_ids)
+            finite(values, image_ids, units)
     mean_a, mean_b, comoment = moments(wide[0], wide[-1], [cupy.asarray(order) for order in orders], precision)
     n = a.size // a.shape[-1]
     return Moments(n, cupy.asnumpy(mean_a), cupy.asnumpy(mean_b), cupy.asnumpy(comoment))

@@ -33,7 +33,8 @@ def block(values: np.ndarray, first: int, count: int) -> State:
     image = np.argsort(-largest, axis=0, kind="stable")[:count]
     units = np.arange(values.shape[-1])
     position = values[image, :, units].argmax(axis=-1)
-    return State(largest[image, units].astype(np.float32), first + image, position, values.min(axis=(0, 1)))
+    value = largest[image, units].astype(np.promote_types(values.dtype, np.float32))
+    return State(value, first + image, position, values.min(axis=(0, 1)))
 
 
 def merge(p: State, q: State, count: int) -> State:

@@ -40,7 +40,7 @@ def merge(p: State, q: State) -> State:
 
 def _part(samples: np.ndarray) -> State:
     """Counts of so few samples [sample, unit] that their octaves stay in the cache."""
-    samples = samples.astype(np.float32)
+    samples = samples.astype(np.promote_types(samples.dtype, np.float32), copy=False)
     octave = np.clip(np.frexp(samples)[1], EXPONENTS[0], EXPONENTS[-1]) - EXPONENTS[0] + 1
     octave[samples == 0] = 0
     bins, units = len(EXPONENTS) + 1, samples.shape[1]

@@ -28,7 +28,13 @@ HELD = 64 * 2**20  # bytes of comoments that a step holds; those of wider layers
 
 
 def block(
-    a: np.ndarray, b: np.ndarray | None, orders: Sequence[np.ndarray], precision: str, image_ids: np.ndarray
+    a: np.ndarray,
+    b: np.ndarray | None,
+    orders: Sequence[np.ndarray],
+    precision: str,
+    image_ids: np.ndarray,
+    units_a: np.ndarray,
+    units_b: np.ndarray,
 ) -> Moments:
     """Moments of one block of images.
 
@@ -37,15 +43,15 @@ def block(
     a, b : [image, ..., unit], any float type; b None for the moments within a
     orders : of the images of b, one for each permuted replicate
     precision : of the products, ``float64`` or ``float32``
-    image_ids : [image], for the error where a value is not finite
+    image_ids, units_a, units_b : [image], [unit_a], [unit_b], for the error where a value is not finite
 
     Returns
     -------
     its comoment is [1 + replicate, unit_a, unit_b]: the images as they are, then permuted
     """
     a = a.reshape(len(a), -1, a.shape[-1])
-    left = Tiles(a, image_ids, precision)
-    right = left if b is None else Tiles(b.reshape(*a.shape[:2], -1), image_ids, precision)
+    left = Tiles(a, image_ids, units_a, precision)
+    right = left if b is None else Tiles(b.reshape(*a.shape[:2], -1), image_ids, units_b, precision)
     comoment = np.zeros((1 + len(orders), len(left.centre), len(right.centre)))
     product = np.empty(comoment.shape[1:], precision)
     for images in spans(len(a), a.shape[1], max(comoment.shape[1:]), precision):
@@ -104,6 +110,7 @@ def gather(
     on_device = engine.on_device()
     parts_a = _parts(a.sizes["unit"], memory, permutations)
     parts_b = parts_a if b is None else _parts(b.sizes["unit"], memory, permutations)
+    names_a, names_b = (delayed(side["unit"].values) for side in (a, a if b is None else b))  # once for all blocks
     of_fold = blocks.folds(a)
     orders = [
         [displaced(size, np.random.default_rng([seed, replicate, i])) for replicate in range(permutations)]
@@ -112,7 +119,7 @@ def gather(
 
     def merged(fold: int, columns_a: slice, columns_b: slice) -> Delayed:
         states = [
-            delayed(_block_of_units)(x, y, order, precision, ids, columns_a, columns_b, on_device)
+            delayed(_block_of_units)(x, y, order, precision, ids, columns_a, columns_b, names_a, names_b, on_device)
             for x, y, order, ids, f in zip(blocks_a, blocks_b, orders, blocks.image_ids(a), of_fold, strict=True)
             if f == fold
         ]
@@ -144,7 +151,7 @@ def of(
     Raises
     ------
     InputError : where images or positions differ, naming the first; where an activation is not finite, naming unit
-        and image; and for what `activations.label` refuses
+        and image, or too large to be squared; and for what `activations.label` refuses
 
     Examples
     --------
@@ -283,14 +290,25 @@ def _block_of_units(
     orders: list[np.ndarray],
     precision: str,
     image_ids: np.ndarray,
-    units_a: slice,
-    units_b: slice,
+    columns_a: slice,
+    columns_b: slice,
+    units_a: np.ndarray,
+    units_b: np.ndarray,
     on_device: bool,
 ) -> Moments:
-    if b is None and units_a != units_b:
+    if b is None and columns_a != columns_b:
         b = a
-    b = None if b is None else b[..., units_b]
-    return (device.block if on_device else block)(a[..., units_a], b, orders, precision, image_ids)
+    b = None if b is None else b[..., columns_b]
+    names = units_a[columns_a], units_b[columns_b]
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        state = (device.block if on_device else block)(a[..., columns_a], b, orders, precision, image_ids, *names)
+        total = state.comoment.sum()
+    if not np.isfinite(total) and len(infinite := np.argwhere(~np.isfinite(state.comoment))):
+        _, i, j = infinite[0]
+        raise InputError(
+            f"units {names[0][i]} and {names[1][j]}: their products leave float64; scale the activations down"
+        )
+    return state
 
 
 def _arrays(

@@ -25,7 +25,7 @@ class Tiles:
     Parameters
     ----------
     values : [image, position, unit], of any float type
-    image_ids : [image], for the error
+    image_ids, units : [image], [unit], for the error
     precision : of the tiles, ``float64`` or ``float32``
 
     Attributes
@@ -34,8 +34,9 @@ class Tiles:
     total : [unit], the sum over the samples of all tiles that are counted
     """
 
-    def __init__(self, values: np.ndarray, image_ids: np.ndarray, precision: str) -> None:
-        self.values, self.image_ids, self.precision = values, image_ids, np.dtype(precision)
+    def __init__(self, values: np.ndarray, image_ids: np.ndarray, units: np.ndarray, precision: str) -> None:
+        self.values, self.image_ids, self.units = values, image_ids, units
+        self.precision = np.dtype(precision)
         self.room = np.empty((0, values.shape[-1]), precision)  # a new one for each tile costs as much as to fill it
         samples = values.reshape(-1, values.shape[-1])
         with np.errstate(invalid="ignore"):  # `fill` says which value is not finite
@@ -69,7 +70,7 @@ class Tiles:
             _widen(samples, self.centre, self.scale, tile, total)
             good = bool(np.isfinite(total).all())
         if not good:
-            finite(chosen, self.image_ids[images])
+            finite(chosen, self.image_ids[images], self.units)
         return tile
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from convergent import engine, store
 from convergent.config import Clustering, add_settings
 from convergent.measures.clustering import clustering
-from convergent.steps import _pair
+from convergent.steps import _pair, _sides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(*, settings: Clustering, sparse_prediction: Path, engine_name: str = "threads", **stores: Path) -> None:
     predicted = store.read(sparse_prediction, "measure")
+    sides = [(side, stores[side], store.read(stores[side], "moments_within")) for side in "ab"]
+    _sides.check(sparse_prediction, predicted.attributes, sides)
     array = engine.array(engine_name)
     _pair.measure(
         "clustering",

@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 
 from convergent import histograms, store
+from convergent.errors import InputError
 from convergent.measures.statistics import statistics
 from convergent.steps import _snapshot
 
@@ -16,8 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--moments", required=True, type=Path, help="moments within the snapshot")
 
 
-def run(*, moments: Path, **arguments: Any) -> None:
+def run(*, moments: Path, activations: Path, **arguments: Any) -> None:
     summed = store.read(moments, "moments_within")
+    recorded = store.read(activations, "activations", chunks={}).attributes
+    for name in ("snapshot", "checkpoint_digest", "probe_fingerprint"):
+        if summed.attributes[name] != recorded[name]:
+            raise InputError(
+                f"{moments} is of {name} {summed.attributes[name]}, but {activations} holds {recorded[name]}"
+            )
 
     def measured(layer: str, activation: xr.DataArray) -> xr.Dataset:
         of_layer = summed.layers[layer]
@@ -31,5 +38,6 @@ def run(*, moments: Path, **arguments: Any) -> None:
         title="Activation statistics",
         references="Li et al. 2016, arXiv 1511.07543, supplement",
         settings={},
+        activations=activations,
         **arguments,
     )

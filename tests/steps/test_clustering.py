@@ -1,0 +1,27 @@
+"""The step that clusters a pair: it takes the sparse prediction of that pair alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convergent import store
+from convergent.config import Clustering
+from convergent.errors import InputError
+from convergent.measures.summary import summary
+from convergent.steps import clustering as step
+
+SETTINGS = Clustering(threshold=0.2, units_per_cluster=4, repeats=2, variant="normalised", widest_exact=100)
+
+
+@pytest.mark.parametrize(("name", "side"), [("snapshot", "a"), ("snapshot", "b"), ("checkpoint_digest", "b")])
+def test_run__refuses_the_sparse_prediction_of_another_pair(
+    stores: dict[str, Path], of_pair: dict[str, str], tmp_path: Path, name: str, side: str
+) -> None:
+    other = tmp_path / "other.zarr"
+    result = {layer: summary(("x",), np.ones(1)) for layer in ("conv", "fc")}
+    store.save(result, other, "measure", of_pair | {f"{name}_{side}": "another"})
+    inputs = {key: stores[key] for key in ("a", "b", "between", "output")}
+    with pytest.raises(InputError, match=rf"other\.zarr compares {name} another, but .*{side}\.zarr holds "):
+        step.run(settings=SETTINGS, sparse_prediction=other, **inputs)
+    assert not inputs["output"].exists()
