@@ -176,11 +176,13 @@ def test_slurm__computes_on_the_tasks_of_a_step(monkeypatch: pytest.MonkeyPatch,
         client = distributed.default_client()
         address = client.scheduler.address
         check_private(address)
-        # The dashboard is seen on this machine only.
-        host, dashboard = urlsplit(address).hostname, urlsplit(client.dashboard_link).port
-        socket.create_connection(("127.0.0.1", dashboard)).close()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((host, dashboard))
+        # The dashboard, and what a worker tells by HTTP, are seen on their own machine only.
+        told = [worker["services"]["dashboard"] for worker in client.scheduler_info()["workers"].values()]
+        assert len(told) == 2
+        for port in (urlsplit(client.dashboard_link).port, *told):
+            socket.create_connection(("127.0.0.1", port)).close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((urlsplit(address).hostname, port))
 
 
 @pytest.mark.parametrize(

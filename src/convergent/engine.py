@@ -145,7 +145,9 @@ def _started(address: str, security: Any, workers: int, count: int) -> Iterator[
     command = ["srun", f"--ntasks={workers}", f"--cpus-per-task={count}", "--distribution=cyclic"]
     command += ["--overlap", "--kill-on-bad-exit=0"]  # beside this process; one worker's end is not that of all
     command += [sys.executable, "-m", "distributed.cli.dask_worker", address, f"--nthreads={count}"]
-    command += ["--memory-limit=0", "--no-dashboard", f"--death-timeout={PATIENCE}"]
+    # A worker speaks plain HTTP too, with or without a dashboard: with its own node only.
+    command += ["--memory-limit=0", "--no-dashboard", "--dashboard-address=127.0.0.1:0"]
+    command += [f"--death-timeout={PATIENCE}"]
     try:
         started = subprocess.Popen(command, env=os.environ | secret, stdin=subprocess.DEVNULL)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Steps and Snakemake itself, killed at random moments: a rerun gives the same results, and redoes none of them."""
+"""Steps and Snakemake itself, killed at a moment drawn once: a rerun gives the same results, and redoes none."""
 
 import random
 from pathlib import Path
