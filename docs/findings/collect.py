@@ -5,11 +5,10 @@
 RESULTS is the results folder of the small experiments. Of each, `{experiment}.csv` keeps the means over pairs of
 `summary.csv` and how far they lie from their nulls, `{experiment}.rst` the report in words; the tables between
 `<!-- name -->` and `<!-- end -->` in docs/findings.md are written anew from the first. A test holds the page to them.
-Shares of live units are computed pair by pair; where a committed table lacks them, from its means over pairs.
+Shares of live units, and means over both directions (`…_both`), are computed pair by pair.
 """
 
 import math
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from PIL import Image
 from scipy.special import stdtrit
 
@@ -29,7 +27,6 @@ from convergent.snapshots import network_of
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "findings.md"
-EXPERIMENTS = HERE.parents[1] / "config" / "experiments"
 SMALL, RESNET = "cifar_small", "cifar_resnet_small"
 LI, WANG, ACROSS = "li2016_small", "wang2018_small", "architectures_small"
 FIGURES = {
@@ -41,17 +38,26 @@ FIGURES = {
         "matched_units",
         "stitching",
         "unit_removal",
+        "correlation_matrices",
+        "mutual_information",
+        "clusters",
+        "sparse_prediction",
+        "mapping_weights",
+        "activation_spectra",
+        "rsa",
     ),
-    f"{WANG}/trained/{SMALL}": ("subspace_match_by_depth", "subspace_match"),
+    f"{WANG}/trained/{SMALL}": ("subspace_match_by_depth", "subspace_match", "minimal_match_units"),
     f"{WANG}/trained/{RESNET}": ("subspace_match_by_depth", "subspace_match"),
     f"{ACROSS}/across/{SMALL}--{RESNET}": ("layer_pairs",),
+    f"{ACROSS}/all/all": ("ensemble",),
 }
 DIGITS = 4  # significant ones, in the compact tables
 WIDTH = 1300  # pixels of a figure, at most
 BOTH = ("ab", "ba")
+POOLED = "all of "  # pairs of several networks together
 UNTRAINED = "untrained"  # the comparison, and the kind of null
 OF_PAIR = ["comparison", "pair", "layer"]
-TOLD = re.compile(r"this gain and 1 − the mean r one to one in ``.+`` correlate by (-?[\d.]+) ± ([\d.]+)")
+DIRECTION = {"matching": "a|b", "mutual_information": "a|b", "ensemble": "a|b", "sparse_prediction": "ab|ba"}
 
 
 @dataclass(frozen=True)
@@ -88,18 +94,27 @@ def _share(heading: str, measure: str, statistic: str) -> Column:
     return Column(heading, measure, statistic, share=True)
 
 
-SEMI = Column("best partner, r", "matching", "mean_r_semi_a")
+SEMI = Column("best partner, r", "matching", "mean_r_semi_both")
 ONE_TO_ONE = Column("one to one, r", "matching", "mean_r_one_to_one")
-SAME = _share("same best partner", "mutual_information", "share_same_semi_a")
+NO_PARTNER = _share("no partner > 0.5", "matching", "share_no_partner_semi_both")
+SAME = _share("same best partner", "mutual_information", "share_same_semi_both")
 EIGHT = Column("of the best 8, shared", "mutual_information", "n_best_8_shared")
+RANKS = Column("rank correlation with \\|r\\|", "mutual_information", "rank_correlation_absolute")
 CLUSTERS = _share("clusters of both networks", "clustering", "share_clusters_with_both")
 OF_CLUSTER = Column("R² from the cluster", "clustering", "mean_r2_clusters")
-BEST_UNIT = Column("R², best unit", "sparse_prediction", "r2_best_single_ab")
-ALL_UNITS = Column("R², all units", "sparse_prediction", "r2_least_squares_ab")
+BEST_UNIT = Column("R², best unit", "sparse_prediction", "r2_best_single_both")
+ALL_UNITS = Column("R², all units", "sparse_prediction", "r2_least_squares_both")
+CODES = [
+    _share(heading, "sparse_prediction", f"share_{name}_both")
+    for heading, name in {"1 unit": "one", "2–5 units": "two_to_five", "more": "more"}.items()
+]
 DEAD = _share("dead units", "subspace_match", "share_dead")
 AREA = Column("mean over ε", "subspace_match", "area_live")
 PERMUTED_UNTRAINED = replace(AREA, heading="untrained, images permuted", comparison=UNTRAINED, null="permuted")
 MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}_live") for e in ("0.3", "0.5")}
+MINIMAL = Column("median minimal match, ε = 0.5", "subspace_match", "median_minimal_size")
+MINIMAL_PAIRS = _share("of two units", "subspace_match", "share_minimal_pairs")
+SAMPLED = {e: _share(f"ε = {e}", "subspace_match_sampled", f"similarity_at_{e}") for e in ("0.3", "0.5")}
 MATCHED = [column for of in (*MATCH.values(), AREA) for column in (of, of.against("untrained", "untrained"))]
 STITCHED = {
     name: _share(heading, "stitching", f"accuracy_{name}")
@@ -108,6 +123,9 @@ STITCHED = {
 REMOVED = _share("shared − rare", "unit_removal", "lost_shared_minus_rare")
 GAIN = _share("gain", "ensemble", "gain")
 ERRORS = Column("correlation of errors", "ensemble", "error_correlation")
+BY_DISSIMILARITY = Column("correlation of gain and 1 − r over pairs", "ensemble", "correlation_gain_dissimilarity")
+IMAGES = Column("dissimilarity 1 − r", "rsa", "spearman_correlation")
+EUCLIDEAN = Column("Euclidean", "rsa", "spearman_euclidean")
 CKA = Column("CKA with the most similar layer", "layer_pairs", "best_cka_a")
 BEST = [
     CKA,
@@ -117,7 +135,7 @@ BEST = [
         column
         for heading, statistic in {
             "r one to one": "best_r_one_to_one_a",
-            "held-out R²": "best_r2_ba_a",
+            "held-out R² of its units": "best_r2_ba_a",
             "rank correlation of depths": "depth_correlation_a",
         }.items()
         for of in [Column(heading, "layer_pairs", statistic)]
@@ -142,16 +160,19 @@ TABLES = (
                 ONE_TO_ONE.against("untrained", "untrained"),
                 ONE_TO_ONE.against("B's axes rotated", "rotated"),
                 ONE_TO_ONE.against("B's images permuted", "permuted"),
-                _share("same partner", "matching", "share_same_partner_a"),
-                _share("no partner > 0.5", "matching", "share_no_partner_semi_a"),
+                _share("same partner", "matching", "share_same_partner_both"),
+                NO_PARTNER,
+                NO_PARTNER.against("untrained", "untrained"),
             ],
             "information": [
                 SAME,
+                SAME.against("untrained", "untrained"),
                 SAME.against("B's images permuted", "permuted"),
                 _share("same, one to one", "mutual_information", "share_same_one_to_one"),
                 EIGHT,
                 EIGHT.against("B's images permuted", "permuted"),
-                Column("rank correlation with \\|r\\|", "mutual_information", "rank_correlation_absolute"),
+                RANKS,
+                RANKS.against("B's images permuted", "permuted"),
             ],
             "clusters": [
                 CLUSTERS,
@@ -169,13 +190,11 @@ TABLES = (
             ],
             "codes": [
                 BEST_UNIT,
-                Column("R², LASSO", "sparse_prediction", "r2_one_standard_error_ab"),
-                Column("its units", "sparse_prediction", "mean_nonzero_one_standard_error_ab"),
+                Column("R², LASSO", "sparse_prediction", "r2_one_standard_error_both"),
+                Column("its units", "sparse_prediction", "mean_nonzero_one_standard_error_both"),
                 ALL_UNITS,
-                _share("1 unit", "sparse_prediction", "share_one_ab"),
-                _share("2–5 units", "sparse_prediction", "share_two_to_five_ab"),
-                _share("more", "sparse_prediction", "share_more_ab"),
-                _share("none", "sparse_prediction", "share_unpredictable_ab"),
+                *(column for of in CODES for column in (of, of.against("untrained", "untrained"))),
+                _share("none", "sparse_prediction", "share_unpredictable_both"),
             ],
             "losses": [
                 Column(f"λ = {name}", "sparse_prediction", f"li2016_loss_at_{value}")
@@ -205,15 +224,42 @@ TABLES = (
                 Column("rank correlation of r and variance", "unit_removal", "rank_correlation_r_variance"),
             ],
             "ensemble": [
-                _share("accuracy", "ensemble", "accuracy_a"),
+                _share("accuracy", "ensemble", "accuracy_both"),
                 GAIN,
                 GAIN.against("errors independent within classes", "permuted_within_classes"),
                 ERRORS,
-                Column("correlation of gain and 1 − r of fc1 over pairs", "ensemble", "gain_by_dissimilarity"),
+            ],
+            "gains": [BY_DISSIMILARITY],
+            "images": [
+                IMAGES,
+                IMAGES.against("untrained", "untrained"),
+                IMAGES.against("images permuted", "permuted"),
+                EUCLIDEAN,
+                EUCLIDEAN.against("untrained", "untrained"),
+            ],
+            "spectra": [
+                Column(heading, "statistics", statistic)
+                for heading, statistic in {
+                    "top unit, least": "mean_of_top_least",
+                    "most": "mean_of_top_most",
+                    "median unit, least": "mean_of_median_least",
+                    "most ": "mean_of_median_most",
+                }.items()
             ],
         }.items()
     }
     | {
+        "sampled": Table(
+            WANG,
+            "trained",
+            SMALL,
+            [
+                column
+                for e, of in SAMPLED.items()
+                for column in (of, replace(MATCH[e], heading="all positions", statistic=f"similarity_at_{e}"))
+            ],
+        ),
+        "gains_all": Table(ACROSS, "across", f"{POOLED}cifar10", [BY_DISSIMILARITY]),
         "layers_across": Table(ACROSS, "across", f"{SMALL}--{RESNET}", BEST),
         "layers_small": Table(ACROSS, "within", SMALL, WITHIN),
         "layers_resnet": Table(ACROSS, "within", RESNET, WITHIN),
@@ -244,7 +290,10 @@ TABLES = (
                 AREA.against("only means shared", "chance"),
                 PERMUTED_UNTRAINED,
                 Column("ε of the whole layer", "subspace_match", "epsilon_full"),
-                Column("median minimal match, ε = 0.5", "subspace_match", "median_minimal_size"),
+                MINIMAL,
+                MINIMAL.against("untrained", "untrained"),
+                MINIMAL_PAIRS,
+                MINIMAL_PAIRS.against("untrained", "untrained"),
             ],
             "units": [ONE_TO_ONE.among(heading, comparison) for heading, comparison in STAGES.items()],
             "stages": [AREA.among(heading, comparison) for heading, comparison in STAGES.items()],
@@ -264,25 +313,8 @@ TABLES = (
 
 
 def read(experiment: str) -> pd.DataFrame:
-    """The compact table of one experiment, with what follows from it or stands in its report in words alone."""
-    rows = pd.read_csv(HERE / f"{experiment}.csv")
-    if experiment == WANG and DEAD.statistic not in set(rows["statistic"]):
-        seeds = yaml.safe_load((EXPERIMENTS / f"{experiment.replace('_', '-')}.yaml").read_text(encoding="utf-8"))[
-            "seeds"
-        ]
-        rows = pd.concat([rows, live_of_means(rows, len(seeds))])
-    if experiment == LI and (told := TOLD.search((HERE / f"{experiment}.rst").read_text(encoding="utf-8"))):
-        row = {
-            "comparison": "trained",
-            "pair": f"{SMALL}-all",
-            "layer": tables.WHOLE,
-            "measure": "ensemble",
-            "statistic": "gain_by_dissimilarity",
-            "value": float(told[1]),
-            "standard_error": float(told[2]),
-        }
-        rows = pd.concat([rows, pd.DataFrame([row])])
-    return rows
+    """The compact table of one experiment."""
+    return pd.read_csv(HERE / f"{experiment}.csv")
 
 
 def page(text: str) -> str:
@@ -301,7 +333,8 @@ def _drawn(table: Table) -> str:
     cells = []
     for column in table.columns:
         comparison, network = column.comparison or table.comparison, column.network or table.network
-        cells.append(_cells(rows[(rows["comparison"] == comparison) & (rows["pair"] == f"{network}-all")], column))
+        pair = network if network.startswith(POOLED) else f"{network}-all"
+        cells.append(_cells(rows[(rows["comparison"] == comparison) & (rows["pair"] == pair)], column))
     layers = list(dict.fromkeys(layer for of_column in cells for layer in of_column))
     if table.dead_alone:
         dead = rows[
@@ -337,7 +370,7 @@ def compact(summary: pd.DataFrame) -> pd.DataFrame:
 
     ``excess`` and ``excess_standard_error``, over seeds; ``beyond``: outside the 95 % interval of Student's t.
     """
-    means = summary[summary["pair"].str.endswith("-all")].reset_index(drop=True)
+    means = summary[_over_pairs(summary)].reset_index(drop=True)
     excess = pd.DataFrame([_excess(summary, row) for _, row in means.iterrows()])
     return pd.concat([means, excess], axis="columns")
 
@@ -353,10 +386,28 @@ def _beyond(mean: Any, error: Any, seeds: int) -> Any:
     return varies & (abs(mean) > stdtrit(seeds - 1, 0.975) * error)
 
 
-def with_live(summary: pd.DataFrame) -> pd.DataFrame:
-    """A summary with the shares of live units, of every pair and as means over pairs."""
-    of_pairs = per_live_unit(summary[~summary["pair"].str.endswith("-all")])[summary.columns]
-    return pd.concat([summary, of_pairs, *tables.over_pairs(of_pairs)], ignore_index=True)
+def _over_pairs(rows: pd.DataFrame) -> pd.Series:
+    return rows["pair"].str.endswith("-all") | rows["pair"].str.startswith(POOLED)
+
+
+def with_derived(summary: pd.DataFrame) -> pd.DataFrame:
+    """A summary with what is derived from it, of every pair and as means over pairs."""
+    of_pairs = summary[~_over_pairs(summary)]
+    derived = pd.concat([of_both_directions(of_pairs), per_live_unit(of_pairs)])[summary.columns]
+    return pd.concat([summary, derived, *tables.over_pairs(derived)], ignore_index=True)
+
+
+def of_both_directions(rows: pd.DataFrame) -> pd.DataFrame:
+    """``…_both``: means over the statistics of both directions, of pairs, with those of their nulls."""
+    found = []
+    for measure, direction in DIRECTION.items():
+        of = rows[rows["measure"] == measure]
+        named = of["statistic"].str.extract(f"^(.+)_(?:{direction})$")[0]
+        grouped = of.groupby([*OF_PAIR, "measure", "null_kind", named + "_both"], sort=False, dropna=False)
+        means = grouped[["value", "null"]].sum(min_count=2) / 2
+        found.append(means.rename_axis([*means.index.names[:-1], "statistic"]).reset_index())
+    both = pd.concat(found).dropna(subset=["statistic", "value"])
+    return both.assign(standard_error=np.nan)
 
 
 def per_live_unit(rows: pd.DataFrame) -> pd.DataFrame:
@@ -364,7 +415,7 @@ def per_live_unit(rows: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    rows : of pairs; or of means over pairs, which are divided by mean shares of live units
+    rows : of pairs
 
     Returns
     -------
@@ -391,26 +442,8 @@ def per_live_unit(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _share_live(counted: pd.DataFrame, column: str) -> pd.Series:
     counts = counted.drop_duplicates([*OF_PAIR, "statistic"]).pivot(index=OF_PAIR, columns="statistic", values=column)
+    counts = counts.reindex(columns=list(COUNTS))
     return 1 - (counts["n_dead_a"] + counts["n_dead_b"]) / (counts["n_units_a"] + counts["n_units_b"])
-
-
-def live_of_means(means: pd.DataFrame, seeds: int) -> pd.DataFrame:
-    """`per_live_unit` of a compact table, with ``excess`` and ``beyond`` as for pairs that all have the mean counts.
-
-    Errors over seeds are those of sums, so that of the excess v/l − n/m follows from those of v, n and v − n.
-    """
-    rows = per_live_unit(means)
-    live, live_null, null = rows.pop("live"), rows.pop("live_null"), rows["null"]
-    place = ["pair", "layer", "statistic"]
-    untrained = rows[rows["comparison"] == UNTRAINED].drop_duplicates(place).set_index(place)["standard_error"]
-    error_null = rows[place].join(untrained.rename("of_null"), on=place)["of_null"].where(live != live_null, 0)
-    ratio = live / live_null
-    variance = (1 - ratio) * rows["standard_error"] ** 2 + (1 - 1 / ratio) * error_null**2
-    variance += rows["excess_standard_error"] ** 2 / (live * live_null)
-    rows["excess"] = rows["excess"] / live + (1 / ratio - 1) * null
-    rows["excess_standard_error"] = np.sqrt(variance.clip(lower=0))
-    rows["beyond"] = _beyond(rows["excess"], rows["excess_standard_error"], seeds)
-    return rows
 
 
 def published_penalties(folder: Path) -> Iterator[dict[str, object]]:
@@ -434,22 +467,40 @@ def published_penalties(folder: Path) -> Iterator[dict[str, object]]:
                 }
 
 
+def spectra(folder: Path) -> Iterator[dict[str, object]]:
+    """Rows of the mean activation of the top and of the median unit: of the network with the least, and the most."""
+    opened = [store.read(path, "measure").layers for path in sorted(folder.glob(f"{SMALL}-*-final.zarr"))]
+    for layer in opened[0]:
+        means = [layers[layer]["mean"].values for layers in opened]
+        for name, of in {"top": np.max, "median": np.median}.items():
+            for extreme, value in {"least": min(map(of, means)), "most": max(map(of, means))}.items():
+                yield {
+                    "comparison": "trained",
+                    "pair": f"{SMALL}-all",
+                    "layer": layer,
+                    "measure": "statistics",
+                    "statistic": f"mean_of_{name}_{extreme}",
+                    "value": value,
+                    "beyond": False,
+                }
+
+
 def collect(results: Path) -> None:
     """Write all that the page cites."""
     for experiment in (LI, WANG, ACROSS):
-        summary = pd.read_csv(results / experiment / "tables" / "summary.csv")
-        rows = compact(with_live(summary) if experiment == WANG else summary)
+        folder = results / experiment
+        rows = compact(with_derived(pd.read_csv(folder / "tables" / "summary.csv")))
         if experiment == LI:
-            penalties = published_penalties(results / experiment / "measures" / "sparse_prediction")
-            rows = pd.concat([rows, pd.DataFrame(penalties)])
+            penalties = published_penalties(folder / "measures" / "sparse_prediction")
+            rows = pd.concat([rows, pd.DataFrame([*penalties, *spectra(folder / "measures" / "statistics")])])
         rows.to_csv(HERE / f"{experiment}.csv", index=False, float_format=f"%.{DIGITS}g")
-        shutil.copy(results / experiment / "tables" / "reading.rst", HERE / f"{experiment}.rst")
-    for folder, figures in FIGURES.items():
-        experiment, comparison, networks = folder.split("/")
+        shutil.copy(folder / "tables" / "reading.rst", HERE / f"{experiment}.rst")
+    for drawn, figures in FIGURES.items():
+        experiment, comparison, networks = drawn.split("/")
         for figure in figures:
-            drawn = Image.open(results / experiment / "figures" / comparison / networks / f"{figure}.png")
-            drawn.thumbnail((WIDTH, drawn.height))
-            drawn.convert("RGB").quantize(96).save(HERE / f"{networks}_{figure}.png", optimize=True)
+            picture = Image.open(results / experiment / "figures" / comparison / networks / f"{figure}.png")
+            picture.thumbnail((WIDTH, picture.height))
+            picture.convert("RGB").quantize(96).save(HERE / f"{networks}_{figure}.png", optimize=True)
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
