@@ -113,6 +113,11 @@ EXPERIMENT_FAULTS = [
     ("probe.folds", 7, "configuration: probe: 500 images do not divide into 7 equal folds … 497 would"),
     ("probe.folds", 501, "configuration: probe: 500 images do not divide into 501 equal folds"),
     ("probe.folds", 500, "configuration: probe.folds: 500 folds of 500 images leave fewer than 2 images each"),
+    (
+        "probe",
+        {"images": 9970, "folds": 10, "seed": 0},
+        "configuration: probe.images: 9970 images make folds of 997, which … from 2 to 64 divides: … 9960 and 9980 are",
+    ),
     ("probe.seed", -1, "configuration: probe.seed: -1 is below 0"),
     ("recording.dtype", "float61", "configuration: recording.dtype: 'float61' is none of float16, float32; did you"),
     ("recording.batch", 0, "configuration: recording.batch: 0 is below 1"),
@@ -375,6 +380,29 @@ def test_load__tells_what_is_missing_below_the_data_folder(
     network.write_text(yaml.safe_dump(RECIPE | {"data": data}), encoding="utf-8")
     message = refusal(DEFAULT | {"networks": ["mine"]}, root)
     assert says(message, f"config/networks/mine.yaml: {expected}"), message
+
+
+@pytest.mark.parametrize(
+    ("size", "divides"),
+    [(2, True), (61, True), (64, True), (67, False), (61 * 67, True), (67 * 67, False), (996, True)],
+)
+def test_check_experiment__refuses_folds_that_are_one_large_chunk(size: int, divides: bool) -> None:
+    """By hand: 61 is the largest prime number below the bound, 67 the next; what the message names is accepted."""
+
+    def of(images: int) -> config.Experiment:
+        probe = {"images": images, "folds": 3, "seed": 0}
+        built: config.Experiment = declarations.build(config.Experiment, DEFAULT | {"probe": probe}, "test")
+        return built
+
+    if divides:
+        experiments.check_experiment(of(3 * size))
+    else:
+        with pytest.raises(InputError, match=f"{3 * size} images make folds of {size}") as refused:
+            experiments.check_experiment(of(3 * size))
+        below, above = map(int, re.findall(r"(\d+) and (\d+) are", str(refused.value))[0])
+        assert below < 3 * size < above
+        for images in (below, above):
+            experiments.check_experiment(of(images))
 
 
 def test_load__accepts_a_folder_of_images(

@@ -28,6 +28,9 @@ FOLDERS = {"activations", "benchmarks", "edges", "exemplars", "figures", "logs",
     "tables",
     "training",
 }
+# Chunks of activations divide a fold and have at least two images: as many as its least divisor, however large they
+# are. Up to here that is 100 MB for the first layer of a ResNet-50; 997 images, a prime number, would be 1.6 GB.
+LEAST_DIVISOR = 64
 
 
 def load(config: Mapping[str, Any], root: Path) -> tuple[Experiment, dict[str, Recipe]]:
@@ -91,6 +94,13 @@ def check_experiment(experiment: Experiment) -> None:
     if probe.images // probe.folds < 2:
         raise InputError(
             f"configuration: probe.folds: {probe.folds} folds of {probe.images} images leave fewer than 2 images each"
+        )
+    size = probe.images // probe.folds
+    if all(size % divisor for divisor in range(2, LEAST_DIVISOR + 1)):  # then it is odd, and its neighbours are even
+        raise InputError(
+            f"configuration: probe.images: {probe.images} images make folds of {size}, which no number from 2 to "
+            f"{LEAST_DIVISOR} divides: one chunk of activations would be a whole fold; "
+            f"{(size - 1) * probe.folds} and {(size + 1) * probe.folds} are the nearest that would do"
         )
     if "clustering" in experiment.measures and "sparse_prediction" not in experiment.measures:
         raise InputError("configuration: measures: clustering reads sparse_prediction; add it to the list")

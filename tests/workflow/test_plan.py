@@ -93,8 +93,11 @@ def test_plan__tells_the_memory_of_every_job(finished: Project) -> None:
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
         found[rule] = max(found.get(rule, 0), float(pd.read_csv(path, sep="\t")["max_rss"].iloc[0]))
     compared = {rule: held for rule, held in found.items() if held > 100}
+    # They hold most for a moment: Snakemake, which looks now and then, saw 701 MiB of `inspect`, ru_maxrss tells 962.
+    missed = {"inspect", "probe"}
     for rule, held in compared.items():
-        assert held / 1.3 <= rows[rule]["memory"] / 2**20 <= held * 1.5, rule
+        most = held * (1.5 if rule in missed else 1.3)
+        assert held / 1.3 <= rows[rule]["memory"] / 2**20 <= most, rule
     assert len(compared) > len(rows) / 2, f"{sorted(compared)} alone"
 
 
