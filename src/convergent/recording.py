@@ -2,7 +2,7 @@
 
 One forward pass over the probe fills two stores: the activations, [image, y, x, unit] or [image, unit], and their
 spatial means, [image, unit] in float32. Of a sample of positions, the activations are [image, position, unit].
-Values are converted where the network runs, straight into a chunk; one thread encodes and writes chunks meanwhile.
+Values are converted batch by batch and copied into a chunk; one thread encodes and writes chunks meanwhile.
 """
 
 import itertools

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Lasso
+from sklearn.linear_model import Lasso, lasso_path
 
 from convergent.measures import lasso, proximal_gradient
 from convergent.measures.lasso import duality_gap, solve
@@ -99,6 +99,32 @@ def test_solve__of_wide_layers_is_the_same(generator: np.random.Generator, monke
     difference = (wide - narrow) @ x.T
     assert np.sqrt((difference**2).mean(axis=-1)).max() <= 2 * np.sqrt(2e-6)
     assert np.abs(wide - narrow)[:-1].max() > 0
+
+
+def test_solve__of_more_predictors_than_descent_takes_has_the_loss_of_scikit_learn() -> None:
+    """To the gap; by the smallest eigenvalue μ of R that bounds coefficients too: ½ μ ‖w − w*‖² ≤ gap."""
+    generator = np.random.default_rng(6)
+    x = generator.standard_normal((1500, 1100))
+    w = generator.standard_normal((1100, 4)) * (generator.random((1100, 4)) < 0.1)
+    y = x @ w + x.std() * generator.standard_normal((1500, 4))
+    x, y = ((side - side.mean(axis=0)) / side.std(axis=0) for side in (x, y))
+    within, between = x.T @ x / len(x), x.T @ y / len(x)
+    assert len(within) > lasso.WIDEST_DESCENT
+    grid = np.geomspace(1, 0.02, 6) * np.abs(between).max()
+    found = solve(within, between, grid)
+    exact = [
+        lasso_path(x, target, alphas=grid, precompute=len(x) * within, Xy=x.T @ target, tol=1e-9, max_iter=10_000)[1].T
+        for target in y.T
+    ]
+    expected = np.stack(exact, axis=1)
+
+    def loss(w: np.ndarray) -> np.ndarray:
+        squares = ((y.T - w @ x.T) ** 2).mean(axis=-1)
+        return squares / 2 + grid[:, None] * np.abs(w).sum(axis=-1)
+
+    assert np.abs(loss(found) - loss(expected)).max() <= lasso.LARGEST_GAP
+    bound = np.sqrt(2 * lasso.LARGEST_GAP / np.linalg.eigvalsh(within)[0])
+    assert np.linalg.norm(found - expected, axis=-1).max() <= bound
 
 
 def test_solve__on_tensors_is_the_same(generator: np.random.Generator) -> None:
