@@ -21,7 +21,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from convergent import provenance, store
+from convergent import files, provenance, store
 from convergent.__main__ import main
 from convergent.errors import InputError
 from convergent.experiments import load_recipe
@@ -111,7 +111,8 @@ def tensors(header: dict[str, Any], values: bytes, length: int | None = None) ->
     return struct.pack("<Q", len(text) if length is None else length) + text + values
 
 
-LISTED = '{"checkpoints": ["final"], "seed": 0, "held_out_accuracy": 1}'
+LISTED = {"checkpoints": ["final"], "seed": 0, "held_out_accuracy": 1}
+LISTED_AND_SEALED = json.dumps(LISTED | {files.SEAL: provenance.digest(LISTED)})
 HOSTILE_WEIGHTS = {
     "a header of exabytes": tensors({}, b"", 2**62),
     "no header": b"",
@@ -129,9 +130,9 @@ def test_record__refuses_weights_that_are_none(made: Path, tmp_path: Path, harm:
     shutil.copytree(made / "small-s0", training)
     content = pickle.dumps(harm) if weights == "code" else HOSTILE_WEIGHTS[weights]
     (training / "final.safetensors").write_bytes(content)
-    told = json.loads((training / "training.json").read_text())
+    told = files.read_sealed(training / "training.json")
     told["checkpoints"]["final"] = hashlib.sha256(content).hexdigest()[:16]  # who replaces one replaces the other
-    (training / "training.json").write_text(json.dumps(told))
+    files.write_sealed(told, training / "training.json")
     with pytest.raises(SystemExit) as stopped:
         record(made, training)
     assert str(stopped.value.code).startswith(
@@ -142,7 +143,7 @@ def test_record__refuses_weights_that_are_none(made: Path, tmp_path: Path, harm:
     assert not [*tmp_path.glob("*.zarr")]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "{}", LISTED, "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", LISTED_AND_SEALED, "[" * 100_000])
 @pytest.mark.parametrize("file", ["training.json", "small.json"])
 def test_record__refuses_descriptions_that_are_none(made: Path, tmp_path: Path, file: str, text: str) -> None:
     shutil.copytree(made, tmp_path / "made")

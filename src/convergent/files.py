@@ -6,7 +6,10 @@ from typing import Any
 
 import yaml
 
+from convergent import provenance
 from convergent.errors import InputError
+
+SEAL = "digest"
 
 
 def read_yaml(path: Path) -> Any:
@@ -49,6 +52,29 @@ def write_json(content: dict[str, Any], path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def read_sealed(path: Path, *needed: str) -> dict[str, Any]:
+    """The object that `write_sealed` has written.
+
+    Parameters
+    ----------
+    path : the file
+    needed : keys that it must have
+
+    Raises
+    ------
+    InputError : as `read_json`, and where the object is another one
+    """
+    content = read_json(path, *needed)
+    if content.pop(SEAL, None) != provenance.digest(content):
+        raise InputError(f"{path}: not what it was finished with; make it anew")
+    return content
+
+
+def write_sealed(content: dict[str, Any], path: Path) -> None:
+    """Write an object as `write_json` does, with a digest of it, so that a change is noticed."""
+    write_json(content | {SEAL: provenance.digest(content)}, path)
 
 
 def _text(path: Path) -> str:

@@ -4,7 +4,6 @@ One training of a small network, its weights and permuted copies of them: what m
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from convergent import config, data, declarations, networks, store
+from convergent import config, data, declarations, files, networks, store
 from convergent.errors import InputError
 from convergent.measures.ensemble import ensemble as measured
 from convergent.steps import (
@@ -76,12 +75,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for seed in (0, 2):
         train.run(recipe=RECIPE, seed=seed, output=root / f"net-s{seed}", **COMMON)
     shutil.copytree(root / "net-s0", root / "net-s1")
-    described = json.loads((root / "net-s1" / "training.json").read_text())
+    described = files.read_sealed(root / "net-s1" / "training.json")
     for stage in ("init", "final"):
         path = root / "net-s1" / f"{stage}.safetensors"
         save_file(permuted(load_file(path)), path)
         described["checkpoints"][stage] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    (root / "net-s1" / "training.json").write_text(json.dumps(described | {"seed": 1}))
+    files.write_sealed(described | {"seed": 1}, root / "net-s1" / "training.json")
     for seed, stage in ((0, "final"), (1, "final"), (2, "final"), (0, "init"), (2, "init")):
         snapshot = f"net-s{seed}-{stage}"
         record.run(

@@ -149,6 +149,14 @@ def test_run__records_the_precision_and_the_sample_of_positions(made: Path, tmp_
     assert dict(pooled.layers["conv1.relu"]["activation"].sizes) == {"image": 500, "unit": 3}
 
 
+def test_run__refuses_a_training_of_which_a_digit_has_changed(made: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(made, tmp_path / "changed")
+    file = changed / "net-s3" / "training.json"
+    file.write_text(file.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(InputError, match=r"\A.*training\.json: not what it was finished with; make it anew\Z"):
+        run(changed, tmp_path)
+
+
 @pytest.mark.parametrize("changed", ["pixel", "label"])
 def test_run__refuses_images_that_have_changed_since_the_probe(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from convergent import config, declarations, store
+from convergent import config, declarations, files, store
 from convergent.errors import InputError
 from convergent.measures.summary import summary as summarised
 from convergent.steps import summary
@@ -37,7 +37,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
         folder.mkdir(parents=True)
         recipe = asdict(declarations.build(config.Recipe, RECIPE, "test"))
         told = {"recipe": recipe, "seed": seed, "held_out_accuracy": 0.9 + seed / 100}
-        (folder / "training.json").write_text(json.dumps(told), encoding="utf-8")
+        files.write_sealed(told, folder / "training.json")
     text = np.array(["x"] * 12, dtype=np.dtypes.StringDType())
     index = np.arange(12)
     images = {"image_id": text, "class_name": text, "label": index % 3, "fold": index // 3, "source_index": index}
@@ -128,7 +128,15 @@ def test_comparisons__come_by_standard_input_where_they_are_many(monkeypatch: py
 
 
 def test_run__refuses_a_training_of_no_recipe(made: dict[str, Any]) -> None:
-    file = made["trainings"][1] / "training.json"
-    file.write_text(json.dumps({"recipe": {}, "seed": 1, "held_out_accuracy": 1}), encoding="utf-8")
+    told = {"recipe": {}, "seed": 1, "held_out_accuracy": 1}
+    files.write_sealed(told, made["trainings"][1] / "training.json")
     with pytest.raises(InputError, match=r"net-s1/training.json: recipe: the key 'data' is missing"):
+        summary.run(**made)
+
+
+def test_run__refuses_a_training_of_which_a_digit_has_changed(made: dict[str, Any]) -> None:
+    file = made["trainings"][1] / "training.json"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("0.91", "0.97"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"net-s1/training.json: not what it was finished with; make it anew"):
         summary.run(**made)

@@ -16,7 +16,7 @@ from torch import nn
 from convergent import data, networks, store
 from convergent.config import Recipe, data_root, parse
 from convergent.errors import InputError
-from convergent.files import read_json
+from convergent.files import read_sealed
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -94,7 +94,7 @@ def network(recipe: Recipe, images: data.Images, training: Path, stage: str) -> 
     ------
     InputError : where the training kept no such stage, or its weights are not those that it wrote
     """
-    trained = read_json(training / "training.json", "checkpoints", "seed", "held_out_accuracy")
+    trained = read_sealed(training / "training.json", "checkpoints", "seed", "held_out_accuracy")
     if not isinstance(trained["checkpoints"], dict) or stage not in trained["checkpoints"]:
         raise InputError(f"{training / 'training.json'}: no stage {stage}, but {trained['checkpoints']}")
     made = networks.of_recipe(recipe, images)

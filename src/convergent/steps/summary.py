@@ -12,7 +12,7 @@ import pandas as pd
 from convergent import gain, setting, store, tables
 from convergent.config import Recipe
 from convergent.declarations import build
-from convergent.files import read_json
+from convergent.files import read_sealed
 from convergent.measure_kinds import ALIKE, OF_ANSWERS
 from convergent.reading import of_store, write
 from convergent.snapshots import network_of
@@ -70,7 +70,7 @@ def run(
 
 
 def _training(path: Path) -> setting.Training:
-    content = read_json(path / "training.json", "recipe", "seed", "held_out_accuracy")
+    content = read_sealed(path / "training.json", "recipe", "seed", "held_out_accuracy")
     recipe = build(Recipe, content["recipe"], f"{path / 'training.json'}: recipe")
     return setting.Training(
         network=path.name.rpartition("-s")[0],

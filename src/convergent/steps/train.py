@@ -4,7 +4,6 @@ import argparse
 import csv
 import hashlib
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from safetensors.torch import save
 from convergent import data, networks, provenance, replacement, training
 from convergent.config import Recipe, data_root, network_identity, parse
 from convergent.errors import InputError
-from convergent.files import read_json
+from convergent.files import read_sealed, write_sealed
 
 CHECKPOINT = "checkpoint.pt"
 DIGEST = 32  # bytes of a SHA-256
@@ -97,7 +96,7 @@ def _alone(output: Path) -> Iterator[None]:
 def _is_finished(output: Path, identity: dict[str, object]) -> bool:
     """Whether the weights are there, by the same recipe, seed, code and versions."""
     try:
-        content = read_json(output / "training.json", "checkpoints")
+        content = read_sealed(output / "training.json", "checkpoints")
     except InputError:
         return False
     same = provenance.digest({name: content.get(name) for name in identity}) == provenance.digest(identity)
@@ -154,5 +153,5 @@ def _finish(state: training.State, part: Path, identity: dict[str, object]) -> N
         "held_out_accuracy": state.history[-1]["held_out_accuracy"],
         "checkpoints": {stage.stem: hashlib.sha256(stage.read_bytes()).hexdigest()[:16] for stage in stages},
     }
-    (part / "training.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_sealed(content, part / "training.json")
     (part / CHECKPOINT).unlink()
