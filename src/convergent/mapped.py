@@ -6,6 +6,7 @@ A file must not be cut short while it is mapped: the system ends the process (SI
 replaced by a rename.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,10 @@ def _chunk(root: Path, source: zarr.Array[Any], block_id: tuple[int, ...]) -> np
     offset, length = (int(place) for place in index[number % in_shard])
     if offset == ABSENT:
         raise InputError(f"{root}: {name} lacks a chunk; make it anew")
-    values = _checked(shard[offset : offset + length], root, name).view(source.dtype.newbyteorder("<"))
+    values = _checked(shard[offset : offset + length], root, name)
+    if values.nbytes != math.prod(source.chunks) * source.dtype.itemsize:
+        raise InputError(f"{root}: {name} holds a chunk of another size; make it anew")
+    values = values.view(source.dtype.newbyteorder("<"))
     # At the end of an array a chunk is filled up.
     return values.reshape(source.chunks)[: source.shape[0] - number * size]
 
