@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numcodecs
 import numpy as np
 import pytest
@@ -190,6 +191,77 @@ def test_read__runs_no_code_of_an_array(tmp_path: Path, harm: Harm) -> None:
         with pytest.raises(InputError, match=re.escape(str(path))):
             store.read(path, "activations", chunks={})
         assert not harm.folder.exists()
+
+
+def arrays_of_images(content: dict[str, Any]) -> list[dict[str, Any]]:
+    listed = content["consolidated_metadata"]["metadata"].values()
+    return [array for array in listed if (array.get("dimension_names") or [""])[0] == "image"]
+
+
+def huge(content: dict[str, Any]) -> None:
+    """Beyond any memory, in one shard."""
+    for array in arrays_of_images(content):
+        array["shape"][0] = 2**62
+        array["chunk_grid"]["configuration"]["chunk_shape"][0] = 2**62 - 2**62 % 10
+
+
+def without_chunks(content: dict[str, Any]) -> None:
+    for array in arrays_of_images(content):
+        array["chunk_grid"]["configuration"]["chunk_shape"][0] = 0
+
+
+def without_a_snapshot(content: dict[str, Any]) -> None:
+    del content["attributes"]["snapshot"]
+
+
+def without_coordinates(content: dict[str, Any]) -> None:
+    content["consolidated_metadata"]["metadata"]["fc"]["attributes"] = {}
+
+
+def with_a_seed_below_zero(content: dict[str, Any]) -> None:
+    content["attributes"]["probe_seed"] = -1
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (huge, "holds what this version cannot read (MemoryError)"),
+        (without_chunks, "holds what this version cannot read (division by zero)"),
+        (without_a_snapshot, "the attribute snapshot of a store of activations is a text, not None"),
+        (without_coordinates, "fc: image_id is to be a coordinate of the images"),
+        (with_a_seed_below_zero, "the attribute probe_seed of a store of activations is a whole number from 0, not -1"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_within__refuses_metadata_that_are_sealed_and_wrong(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], expected: str
+) -> None:
+    path = tmp_path / "a.zarr"
+    recorded.write(path, {"fc": np.ones((40, 3), np.float16)})
+    content = json.loads((path / "zarr.json").read_text())
+    change(content)
+    sealed(path, content)
+    for name, metadata in content["consolidated_metadata"]["metadata"].items():
+        (path / name / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(SystemExit) as stopped:
+        main(["within", f"--activations={path}", f"--output={tmp_path / 'm.zarr'}"])
+    assert str(stopped.value.code).startswith(f"convergent within: {path}: {expected}")
+
+
+@pytest.mark.parametrize("length", [0, 6, 7])
+def test_within__refuses_a_chunk_of_another_length(tmp_path: Path, length: int) -> None:
+    """Its checksums are right, and those of the index."""
+    path = tmp_path / "a.zarr"
+    recorded.write(path, {"fc": np.ones((40, 3), np.float16)}, chunk=5, shard=20)
+    chunk = bytes(length) + google_crc32c.value(bytes(length)).to_bytes(4, "little")
+    index = struct.pack("<QQ", 0, len(chunk)) * 4
+    shard = path / "fc" / "activation" / "c.0.0"
+    shard.write_bytes(chunk + index + google_crc32c.value(index).to_bytes(4, "little"))
+    with pytest.raises(SystemExit) as stopped:
+        main(["within", f"--activations={path}", f"--output={tmp_path / 'm.zarr'}"])
+    told = f"{path}: fc/activation/c.0.0 holds a chunk of another size; make it anew"
+    assert str(stopped.value.code).endswith(told)
+    assert "\n" not in str(stopped.value.code)
 
 
 @pytest.mark.parametrize("layer", ["../evil", "/tmp/evil", "a/../../evil"])

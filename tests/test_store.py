@@ -95,7 +95,8 @@ def test_read__gives_texts_of_a_transposed_array_where_they_were(tmp_path: Path)
     exemplars = {"activation": (dims, numbers), "image_id": (dims, names)} | {
         name: (dims, numbers.astype(np.int64)) for name in ("label", "y", "x")
     }
-    store.save({"conv": xr.Dataset(exemplars)}, tmp_path / "a.zarr", "exemplars", {})
+    attributes = dict.fromkeys(("snapshot", "checkpoint_digest", "stage", "probe_fingerprint", "data"), "a")
+    store.save({"conv": xr.Dataset(exemplars)}, tmp_path / "a.zarr", "exemplars", attributes)
     found = store.read(tmp_path / "a.zarr", "exemplars").layers["conv"]["image_id"].values
     assert found.tolist() == names.tolist()
 

@@ -6,6 +6,7 @@ A file must not be cut short while it is mapped: the system ends the process (SI
 replaced by a rename.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,11 @@ def _chunk(known: np.ndarray, root: Path, source: zarr.Array[Any], block_id: tup
     if offset == checksums.ABSENT:
         raise InputError(f"{told} lacks a chunk; make it anew")
     chunk = shard[offset : offset + length]
-    values = checksums.checked(chunk, told).view(source.dtype.newbyteorder("<"))
+    values = checksums.checked(chunk, told)
     if chunk[-checksums.LENGTH :].tobytes() != known.tobytes():
         raise checksums.misplaced(told)
+    if values.nbytes != math.prod(source.chunks) * source.dtype.itemsize:
+        raise InputError(f"{told} holds a chunk of another size; make it anew")
+    values = values.view(source.dtype.newbyteorder("<"))
     # At the end of an array a chunk is filled up.
     return values.reshape(source.chunks)[: source.shape[0] - number * size]

@@ -7,6 +7,7 @@ the images), ``class`` (of the data set), ``map`` and ``half`` (of the folds; ma
 ``rank`` (images of a unit, the most exciting first), ``patch_y``, ``patch_x`` and ``channel`` (pixels).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
@@ -92,6 +93,36 @@ CONTRACTS: dict[str, dict[str, tuple[Dims, str]]] = {
     },
 }
 
+# kind of store: attributes of its root that those who read it need, and their types.
+PROBE: dict[str, type] = {"probe_fingerprint": str, "data": str}
+SNAPSHOT: dict[str, type] = {"snapshot": str, "checkpoint_digest": str, **PROBE}
+RECORDED: dict[str, type] = {**SNAPSHOT, "seed": int, "stage": str, "probe_seed": int}
+ATTRIBUTES: dict[str, dict[str, type]] = {
+    "probe": {**PROBE, "probe_seed": int},
+    "activations": RECORDED,
+    "pooled": SNAPSHOT,
+    "moments_between": {f"{name}_{side}": str for name in ("snapshot", "checkpoint_digest") for side in "ab"} | PROBE,
+    "exemplars": SNAPSHOT | {"stage": str},
+    "rdms": SNAPSHOT,
+    "predictions": SNAPSHOT,
+}
+OF_IMAGES = ("activations", "pooled", "rdms", "predictions")  # kinds whose values are labelled by `IMAGES`
+NEVER_EMPTY = ("image", "fold", "unit")  # dimensions
+
+
+def check_attributes(attributes: Mapping[Any, Any], kind: str, where: str) -> None:
+    """Refuse the attributes of a root that lack what is read from a store of this kind.
+
+    Raises
+    ------
+    InputError : naming `where` and the attribute
+    """
+    for name, of_type in ATTRIBUTES.get(kind, {}).items():
+        found = attributes.get(name)
+        if type(found) is not of_type or (isinstance(found, int) and found < 0):
+            is_of = "whole number from 0" if of_type is int else "text"
+            raise InputError(f"{where}: the attribute {name} of a store of {kind} is a {is_of}, not {found!r}")
+
 
 def check(dataset: xr.Dataset, kind: str, where: str) -> None:
     """Refuse a dataset that breaks the contract of its kind of store.
@@ -105,6 +136,10 @@ def check(dataset: xr.Dataset, kind: str, where: str) -> None:
             there = ", ".join(map(str, dataset.variables))
             raise InputError(f"{where}: a store of {kind} needs the variable {name!r}; there are {there}")
         found = dataset[name]
+        if kind in OF_IMAGES and name in IMAGES and name not in dataset.coords:
+            raise InputError(f"{where}: {name} is to be a coordinate of the images, not a variable beside them")
+        if empty := [dim for dim in found.dims if dim in NEVER_EMPTY and not found.sizes[dim]]:
+            raise InputError(f"{where}: {name} holds no {empty[0]}")
         allowed = {_with(positions, dims) for positions in POSITIONS}
         if found.dims not in allowed:
             raise InputError(

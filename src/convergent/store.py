@@ -143,6 +143,7 @@ def read(path: Path, kind: str, *, chunks: Any = None, variables: Collection[str
             tree = xr.open_datatree(path, engine="zarr", chunks=chunks, drop_variables=left_out)
         groups = {node.path.strip("/") or "/": node for node in tree.subtree}
         layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
+    schema.check_attributes(tree.attrs, kind, str(path))
     for layer, dataset in layers.items():
         schema.check(dataset, kind, f"{path}: {layer}")
     if by_chunk:
@@ -155,8 +156,8 @@ def _named(path: Path) -> Iterator[None]:
     """What zarr and xarray raise of arrays and groups that no step of this version writes, in one line."""
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split())
+    except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, MemoryError) as error:
+        told = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: holds what this version cannot read ({told}); make it anew") from None
 
 

@@ -35,8 +35,9 @@ def stores(layers: list[Layers], of_pair: dict[str, str], tmp_path: Path) -> dic
         attributes = PROBE | {"snapshot": f"net-{name}", "checkpoint_digest": f"digest {name}"}
         within = {layer: moments.within(x) for layer, x in network.items()}
         store.save(within, tmp_path / f"{name}.zarr", "moments_within", attributes)
+        of_training = {"seed": 0, "stage": "final", "probe_seed": 0}
         recorded = {layer: x.compute().to_dataset(name="activation") for layer, x in network.items()}
-        store.save(recorded, tmp_path / f"activations_{name}.zarr", "activations", attributes)
+        store.save(recorded, tmp_path / f"activations_{name}.zarr", "activations", attributes | of_training)
         means = {layer: x.mean(("y", "x")) if "y" in x.dims else x for layer, x in recorded.items()}
         store.save(means, tmp_path / f"pooled_{name}.zarr", "pooled", attributes)
     between = {layer: moments.between(x, layers[1][layer]) for layer, x in layers[0].items()}

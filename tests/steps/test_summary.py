@@ -42,7 +42,9 @@ def made(tmp_path: Path) -> dict[str, Any]:
     index = np.arange(12)
     images = {"image_id": text, "class_name": text, "label": index % 3, "fold": index // 3, "source_index": index}
     probe = xr.Dataset({name: ("image", values) for name, values in images.items()})
-    store.save({"/": probe}, tmp_path / "probe.zarr", "probe", {"data": "digits"})
+    store.save(
+        {"/": probe}, tmp_path / "probe.zarr", "probe", {"data": "digits", "probe_fingerprint": "f", "probe_seed": 0}
+    )
     for pair, alike, gain in zip(PAIRS, ALIKE, GAIN, strict=True):
         name, attributes = f"{'--'.join(pair)}.zarr", {"snapshot_a": pair[0], "snapshot_b": pair[1]}
         layers = {layer: summarised(("mean_r_one_to_one",), np.array([r])) for layer, r in (("conv", 0), ("fc", alike))}

@@ -79,7 +79,7 @@ def check(pair: Path, attributes: dict[str, Any], sides: Iterable[tuple[str, Pat
     """Refuse stores of one side, ``a`` or ``b``, that are not of the snapshots of a pair."""
     for side, path, opened in sides:
         for name in OF_SIDE:
-            expected, found = attributes[f"{name}_{side}"], opened.attributes[name]
+            expected, found = attributes[f"{name}_{side}"], opened.attributes.get(name)
             if found != expected:
                 raise InputError(f"{pair} compares {name} {expected}, but {path} holds {found}")
 
