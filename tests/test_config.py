@@ -480,10 +480,39 @@ def test_parse__reads_a_recipe_as_the_workflow_hands_it_over(absent: str | None)
     assert config.parse(config.Recipe)(canonical(asdict(recipe))) == recipe
 
 
-@pytest.mark.parametrize("text", ["absent.yaml", "{'rotations': 2}"])
-def test_parse__raises_what_is_told_in_one_line(text: str) -> None:
-    with pytest.raises((InputError, ValueError)):
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("absent.yaml", r"there is no file absent\.yaml"),
+        ("{'rotations': 2}", r"settings: .+ is not JSON \(Expecting property name .+: line 1 column 2 \(char 1\)\)"),
+        ('{"rotations" 2}', r"settings: .+ is not JSON \(Expecting ':' delimiter: line 1 column 14 \(char 13\)\)"),
+    ],
+)
+def test_parse__raises_what_is_told_in_one_line(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=rf"\A{told}\Z"):
         config.parse(config.Matching)(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(list, '"all"'), (dict, '"all"'), (list, '["conv1.relu"]'), (dict, '{"net": ["conv1.relu"]}')],
+)
+def test_parse_layers__takes_all_or_what_is_named(kind: type, text: str) -> None:
+    assert config.parse_layers(kind)(text) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        (list, "conv1.relu", r'"all" or \["node", …\], as JSON \(Expecting value: line 1 column 1 \(char 0\)\)'),
+        (list, '"conv1.relu"', r'"all" or \["node", …\], as JSON'),
+        (list, '{"net": ["conv1.relu"]}', r'"all" or \["node", …\], as JSON'),
+        (dict, '["conv1.relu"]', r'"all" or {"network": \["node", …\]}, as JSON'),
+    ],
+)
+def test_parse_layers__says_what_is_expected(kind: type, text: str, told: str) -> None:
+    with pytest.raises(InputError, match=rf"\A--layers: {re.escape(repr(text))} is not {told}\Z"):
+        config.parse_layers(kind)(text)
 
 
 def test_pairs__are_all_pairs_of_seeds_of_every_network_whatever_the_order() -> None:

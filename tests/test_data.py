@@ -319,6 +319,13 @@ def test_load__decodes_equal_images_by_any_number_of_threads(folder: Path) -> No
     assert torch.equal(every(one), every(three))
 
 
+def test_read__leaves_no_threads(folder: Path) -> None:
+    before = threading.active_count()
+    images = data.load("shapes", "held_out", folder, image_size=5, threads=3)
+    assert len(every(images)) == len(images)
+    assert threading.active_count() == before
+
+
 @pytest.mark.parametrize("damage", [b"", b"no image", "cut off"])
 @pytest.mark.parametrize("name", ["a.png", "b.jpg"])
 def test_read__names_a_file_that_is_no_image(folder: Path, name: str, damage: bytes | str) -> None:

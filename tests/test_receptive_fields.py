@@ -7,6 +7,7 @@ import torchvision.models
 from torch import nn
 from torch.nn import functional
 
+from convergent.errors import InputError
 from convergent.receptive_fields import receptive_fields
 
 POOL = (3, 2, 0)
@@ -103,3 +104,22 @@ def test_receptive_fields__are_the_pixels_that_matter() -> None:
             rows, columns = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
             box = [rows[0], columns[0]], [rows[-1] + 1, columns[-1] + 1]
             np.testing.assert_array_equal((fields.begin[:, *place], fields.end[:, *place]), box)
+
+
+class Chosen(nn.Module):
+    """A ReLU by comparison, which makes 0 of NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 2, 3)
+        self.second = nn.Conv2d(2, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        return self.second(torch.where(x > 0, x, 0.0))
+
+
+def test_receptive_fields__refuses_a_layer_behind_what_loses_nan() -> None:
+    assert receptive_fields(Chosen(), ["first"], (1, 8, 8))["first"].size == (3, 3)
+    with pytest.raises(InputError, match=r"\Asecond: no pixel is seen to reach it; .+ torch\.nn\Z"):
+        receptive_fields(Chosen(), ["first", "second"], (1, 8, 8))

@@ -322,6 +322,25 @@ def test_train__raises_where_the_loss_is_not_finite(batch_size: int) -> None:
         next(yielded)
 
 
+@pytest.mark.parametrize(("batch_size", "fits"), [(23, 24), (69, 70), (1, 2)])
+def test_train__refuses_a_batch_of_one_image_that_is_not_to_be_normalised(batch_size: int, fits: int) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    settings = replace(SETTINGS, batch_size=batch_size)
+    told = rf"training\.batch_size: of 70 images, {batch_size} at a time, one is alone .+; the next .+ fits is {fits}"
+    with pytest.raises(InputError, match=rf"\A{told}\Z"):
+        next(training.train(network, IMAGES, HELD_OUT, settings, 0))
+    *_, state = training.train(network, IMAGES, HELD_OUT, replace(settings, batch_size=fits, epochs=1), 0)
+    assert state.epoch == 1
+
+
+@every_network
+def test_train__takes_a_batch_of_one_image_where_it_can(kind: str) -> None:
+    """A normalisation over positions has enough of them in one image."""
+    assert len(IMAGES) % 23 == 1
+    *_, state = training.train(initial(kind, 0), IMAGES, HELD_OUT, replace(SETTINGS, batch_size=23, epochs=1), 0)
+    assert state.epoch == 1
+
+
 def test_train__learns_the_digits() -> None:
     settings = Training(epochs=6, batch_size=32, learning_rate=0.05, momentum=0.9, weight_decay=0.0005)
     training.seed_epoch(0, 0)

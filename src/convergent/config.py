@@ -270,12 +270,39 @@ class Recipe:
     )
 
 
+def of_json(text: str, source: str, expected: str = "JSON") -> Any:
+    """A value from the JSON text of an option.
+
+    Raises
+    ------
+    InputError : where it is not JSON, with the place
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source}: {text!r} is not {expected} ({error})") from None
+
+
+def parse_layers(kind: type) -> Callable[[str], Any]:
+    """For argparse: ``"all"``, or a list of nodes (or one for each network, where `kind` is dict), from JSON text."""
+    named = '["node", …]' if kind is list else '{"network": ["node", …]}'
+
+    def layers(text: str) -> Any:
+        expected = f'"all" or {named}, as JSON'
+        content = of_json(text, "--layers", expected)
+        if content != "all" and not isinstance(content, kind):
+            raise InputError(f"--layers: {text!r} is not {expected}")
+        return content
+
+    return layers
+
+
 def parse(cls: type) -> Callable[[str], Any]:
     """For argparse: a section from JSON text, or from a YAML file."""
 
     def section(text: str) -> Any:
         if text.lstrip().startswith("{"):
-            return build(cls, json.loads(text), "settings")
+            return build(cls, of_json(text, "settings"), "settings")
         return build(cls, read_yaml(Path(text)), text)
 
     return section

@@ -217,7 +217,6 @@ def _on_disk(
     if image_size is None:
         raise InputError(f"{data}: images of many sizes need image_size in the recipe")
     size, resized = [image_size], [round(image_size * short_side)]
-    decoders = ThreadPoolExecutor(threads)
 
     def decoded(index: int) -> torch.Tensor:
         try:
@@ -228,7 +227,8 @@ def _on_disk(
         return pixels
 
     def read(indices: torch.Tensor) -> torch.Tensor:
-        return torch.stack(list(decoders.map(decoded, indices.tolist())))
+        with ThreadPoolExecutor(threads) as decoders:
+            return torch.stack(list(decoders.map(decoded, indices.tolist())))
 
     ids = [str(Path(path).relative_to(folder)) for path, _ in dataset.samples]
     return Images(ids, torch.tensor(dataset.targets), class_names, (3, image_size, image_size), read, data)

@@ -1,7 +1,9 @@
 """Receptive fields: the pixels that an activation depends on, found in the network itself.
 
-A pixel that is NaN makes NaN all that depends on it, through any layer, and nothing else. So one image for each row of
-pixels, and one for each column, tell the fields of all positions of all layers, whatever the network is made of.
+A pixel that is NaN makes NaN all that depends on it, through every layer of torch.nn, and nothing else. So one image
+for each row of pixels, and one for each column, tell the fields of all positions of all layers. What chooses by a
+comparison, as torch.where(x > 0, x, 0) does, or leaves NaN out, as torch.fmax, loses it: the pixels that reach a
+position through such a function alone are missing from its field, and where all are, that is an error.
 """
 
 import copy
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 
 from convergent import networks
+from convergent.errors import InputError
 
 BATCH = 4  # images at a time: all layers of these are held
 
@@ -45,6 +48,10 @@ def receptive_fields(network: nn.Module, layers: Sequence[str], image_shape: Seq
     network : left as it is
     layers : nodes of its graph
     image_shape : channel, y, x of one image
+
+    Raises
+    ------
+    InputError : for a layer that no pixel reaches
     """
     # Of float64 and on a CPU every convolution is a plain product; transforms of tiles would spread NaN beyond a field.
     extract = networks.extractor(copy.deepcopy(network).to("cpu", torch.float64), layers)
@@ -53,6 +60,11 @@ def receptive_fields(network: nn.Module, layers: Sequence[str], image_shape: Seq
     for layer in layers:
         seen = [of_axis[layer] for of_axis in reached]  # [pixel, y, x] of each axis
         any_pixel = np.stack([of_axis.any(axis=0) for of_axis in seen])
+        if not any_pixel.any():
+            raise InputError(
+                f"{layer}: no pixel is seen to reach it; what is before loses NaN, as torch.where(x > 0, x, 0) does; "
+                "write it as a layer of torch.nn"
+            )
         begin = np.stack([of_axis.argmax(axis=0) for of_axis in seen])
         end = np.stack([len(of_axis) - of_axis[::-1].argmax(axis=0) for of_axis in seen])
         fields[layer] = Fields(begin * any_pixel, end * any_pixel)

@@ -61,7 +61,12 @@ def train(
     ------
     State : a copy; its history has an entry an epoch: learning_rate, loss, accuracy, held_out_loss,
     held_out_accuracy, seconds
+
+    Raises
+    ------
+    InputError : where a batch of one image is left that the network cannot normalise, and for a loss that is not finite
     """
+    _check_smallest_batch(network, images, settings.batch_size)
     on_gpu = device == "cuda"
     # Channels last is how tensor cores compute; on a CPU it is not faster.
     network.to(device, memory_format=torch.channels_last if on_gpu else torch.preserve_format)  # type: ignore[call-overload]
@@ -129,6 +134,21 @@ def learning_rate(settings: Training, step: int, steps: int) -> float:
             return settings.learning_rate * 0.1 ** sum(passed >= share for share in settings.drops)
         case "cosine":
             return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def _check_smallest_batch(network: nn.Module, images: Images, size: int) -> None:
+    """Refuse a batch of one image where it is too few for a batch normalisation, without computing anything."""
+    if len(images) % size != 1 and size != 1:
+        return
+    alone = torch.empty(1, *images.shape, device="meta")
+    try:
+        deepcopy(network).to("meta").train()(alone)
+    except ValueError as error:
+        fits = next((other for other in range(size + 1, len(images)) if len(images) % other != 1), len(images))
+        raise InputError(
+            f"training.batch_size: of {len(images)} images, {size} at a time, one is alone in the last batch, and the "
+            f"network cannot normalise it ({error}); the next size that fits is {fits}"
+        ) from None
 
 
 def _autocast(settings: Training, device: str) -> torch.autocast:

@@ -9,7 +9,9 @@ import pytest
 import xarray as xr
 from sklearn.linear_model import Lasso, orthogonal_mp_gram
 
-from convergent import engine
+from convergent import engine, moments
+from convergent.errors import InputError
+from convergent.measures import lasso as solver
 from convergent.measures import sparse_prediction as measure
 from convergent.measures.lasso import LARGEST_GAP
 from convergent.measures.sparse_prediction import LI2016_LAMBDAS, STATISTICS, sparse_prediction
@@ -431,3 +433,19 @@ def test_blocks__hold_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measure._blocks(np.zeros((10, 8)), 7) == [slice(0, 3), slice(3, 6), slice(6, 8)]
     assert measure._blocks(np.zeros((1000, 2)), 7) == [slice(0, 1), slice(1, 2)]
     assert measure._blocks(np.zeros((0, 2)), 7) == [slice(0, 2)]
+
+
+def test_sparse_prediction__names_the_unit_whose_path_is_missed(
+    monkeypatch: pytest.MonkeyPatch, generator: np.random.Generator
+) -> None:
+    """By its number in the layer, not in a block of targets: here the copy of a unit, of which r = 1 tells it."""
+    x, y = generator.normal(size=(2, 60, 5))
+    y[:, 3] = x[:, 0]
+
+    def missed(within: np.ndarray, between: np.ndarray, coefficients: np.ndarray, grid: np.ndarray) -> np.ndarray:
+        return np.tile(np.where(np.isclose(between.max(axis=0), 1), 1.0, 0.0), (len(grid), 1))
+
+    monkeypatch.setattr(measure, "TARGETS", 2)
+    monkeypatch.setattr(solver, "duality_gap", missed)
+    with pytest.raises(InputError, match=r"\ALASSO of target 3 at α = .+: duality gap 1\.00e\+00"):
+        predict(moments.of(x, y, folds=3))

@@ -136,6 +136,12 @@ def of_pair(root: Path, a: int, b: int) -> dict[str, Any]:
     }
 
 
+def test_stitching__refuses_the_maps_of_one_direction_before_it_reads_any(tmp_path: Path) -> None:
+    absent = {"maps": tmp_path / "maps.zarr", "untrained": [tmp_path / "a.zarr"], "output": tmp_path / "stitching.zarr"}
+    with pytest.raises(InputError, match=r"\A--untrained: 1 given, but a store for each direction is .+\Z"):
+        stitching.run(**absent, **of_pair(tmp_path, 0, 1))
+
+
 def stitched(root: Path, output: Path, a: int, b: int, untrained: bool = False) -> store.Store:
     controls = [(a, b), (b, a)] if untrained else []
     stitching.run(

@@ -293,6 +293,23 @@ def test_run__throws_away_the_part_of_another_training(
     assert found == weights(run(tmp_path / "whole", chosen, seed))
 
 
+@pytest.mark.parametrize(("library", "goes_on"), {"xarray": True, "zarr": True, "torch": False}.items())
+def test_run__goes_on_where_a_library_is_updated_that_no_training_uses(
+    tmp_path: Path,
+    interrupted: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    library: str,
+    goes_on: bool,
+) -> None:
+    interrupted("_checkpoint", 3, tmp_path / "net", recipe())
+    found = provenance.versions()
+    monkeypatch.setattr(train.provenance, "versions", lambda: found | {library: "other"})
+    capsys.readouterr()
+    run(tmp_path / "net")
+    assert ("going on after epoch 1" in capsys.readouterr().out) == goes_on
+
+
 def test_run__throws_away_a_part_where_the_file_of_the_network_changed(
     tmp_path: Path, interrupted: Callable[..., None]
 ) -> None:

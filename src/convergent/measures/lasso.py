@@ -19,6 +19,7 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
 
+from convergent.errors import InputError
 from convergent.folds import Array
 from convergent.measures import proximal_gradient
 from convergent.measures.least_squares import least_squares
@@ -34,6 +35,7 @@ def solve(
     grid: Array,
     inverse: Array | None = None,
     array: Callable[[Array], Any] = np.asarray,
+    first: int = 0,
 ) -> Array:
     """Exact LASSO path of every target.
 
@@ -44,6 +46,7 @@ def solve(
     grid : penalties from large to small; 0 is least squares (the solution of least norm)
     inverse : pseudo-inverse of `within`, where it is known already
     array : puts the correlations where they are worked on, ``cupy.asarray`` on a device
+    first : number of the first target, where they are a block of many; for the error
 
     Returns
     -------
@@ -51,7 +54,7 @@ def solve(
 
     Raises
     ------
-    ArithmeticError : where a duality gap stays above 1e-6
+    InputError : where a duality gap stays above 1e-6
     """
     size, targets = between.shape
     coefficients = np.zeros((len(grid), targets, size))
@@ -68,8 +71,8 @@ def solve(
     gaps = duality_gap(within, between, coefficients, grid)
     if (gaps > LARGEST_GAP).any():
         worst = np.unravel_index(gaps.argmax(), gaps.shape)
-        raise ArithmeticError(
-            f"LASSO of target {worst[1]} at α = {grid[worst[0]]:.3g}: "
+        raise InputError(
+            f"LASSO of target {first + worst[1]} at α = {grid[worst[0]]:.3g}: "
             f"duality gap {gaps.max():.2e}, more than {LARGEST_GAP}"
         )
     return coefficients

@@ -43,8 +43,7 @@ def maps(moments: xr.Dataset, *, alphas: Sequence[float]) -> xr.Dataset:
 
     Raises
     ------
-    InputError : for fewer than 2 folds
-    ArithmeticError : where a duality gap of the LASSO stays above 1e-6
+    InputError : for fewer than 2 folds, and where a duality gap of the LASSO stays above 1e-6
     """
     count = moments.sizes["fold"]
     if count < 2:

@@ -93,8 +93,7 @@ def sparse_prediction(
 
     Raises
     ------
-    ArithmeticError : where a duality gap stays above 1e-6
-    InputError : for options that make no grid
+    InputError : for options that make no grid, and where a duality gap stays above 1e-6
     """
     at_least(2, alphas=alphas)
     if not 0 < smallest < 1:
@@ -259,7 +258,7 @@ def _fit(split: Sequence[Split], out: Out) -> Fit:
 def _errors(block: slice, fit: Fit, grid: Array, array: Callable[[Array], Any]) -> Errors:
     """Of the path of a block of targets and of its best 1, 2, … predictors, for the jackknife its best: by path."""
     within, between, inverse, training, parts = fit
-    coefficients = solve(within, between[:, block], grid, inverse, array)
+    coefficients = solve(within, between[:, block], grid, inverse, array, block.start)
     few = select(within, between[:, block], code_types.MOST if len(parts) == 1 else 1)
     return _of_parts(np.concatenate([coefficients, few]), block, training, parts)
 
@@ -293,7 +292,7 @@ def _path_of_block(
 ) -> tuple[Array, Array]:
     """Loss, predictors used and gap, [3, alpha, target], and the coefficients chosen, [target, predictor]."""
     between = between[:, block]
-    coefficients = solve(within, between, grid, inverse, array)
+    coefficients = solve(within, between, grid, inverse, array, block.start)
     explained = np.einsum("ktp,pt->kt", coefficients, between)
     values = [
         0.5 - explained + np.einsum("ktp,ktp->kt", coefficients, coefficients @ within) / 2,

@@ -1,7 +1,6 @@
 """What the steps that alter the networks of a pair share: both networks, and the layers to work on."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from convergent import store
-from convergent.config import Recipe
+from convergent.config import Recipe, parse_layers
 from convergent.files import read_json
 from convergent.layers import chosen_layers
 from convergent.steps import _sides, _trained
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _trained.add_arguments(parser)
     parser.add_argument("--inspected", required=True, type=Path, help="JSON file of the step inspect")
     parser.add_argument(
-        "--layers", type=json.loads, default='"all"', help='JSON: "all" post-ReLU nodes, or a list of nodes'
+        "--layers", type=parse_layers(list), default='"all"', help='JSON: "all" post-ReLU nodes, or a list of nodes'
     )
     for side in "ab":
         parser.add_argument(f"--training-{side}", required=True, type=Path, help=f"folder of {side.upper()} by train")

@@ -1,11 +1,10 @@
 """Name the layers of a network, with their shapes, without computing anything."""
 
 import argparse
-import json
 from pathlib import Path
 
 from convergent import data, networks
-from convergent.config import Recipe, data_root, layers_of, network_identity, parse
+from convergent.config import Recipe, data_root, layers_of, network_identity, parse, parse_layers
 from convergent.errors import about
 from convergent.files import write_json
 from convergent.layers import chosen_layers
@@ -16,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, type=parse(Recipe), help="a recipe: a YAML file, or JSON")
     parser.add_argument(
         "--layers",
-        type=json.loads,
+        type=parse_layers(dict),
         default='"all"',
         help='layers to refuse unless they exist, JSON: "all" post-ReLU nodes, or {network: [node, …]}',
     )

@@ -1,7 +1,6 @@
 """Record the activations of one snapshot on the probe, in full and as spatial means."""
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from convergent import networks, recording, store
-from convergent.config import Recipe, Recording, add_settings, data_root, parse
+from convergent.config import Recipe, Recording, add_settings, data_root, parse, parse_layers
 from convergent.files import read_json
 from convergent.layers import chosen_layers
 from convergent.steps import _trained
@@ -20,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, Recording, "recording")
     parser.add_argument("--inspected", required=True, type=Path, help="JSON file of the step inspect")
     parser.add_argument(
-        "--layers", type=json.loads, default='"all"', help='JSON: "all" post-ReLU nodes, or a list of nodes'
+        "--layers", type=parse_layers(list), default='"all"', help='JSON: "all" post-ReLU nodes, or a list of nodes'
     )
     parser.add_argument("--training", required=True, type=Path, help="folder of the step train")
     parser.add_argument("--stage", required=True, help="the stage to record")

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(*, maps: Path, untrained: list[Path], output: Path, **options: Any) -> None:
+    if len(untrained) not in (0, 2):
+        raise InputError(f"--untrained: {len(untrained)} given, but a store for each direction is needed, or none")
     pair = _trained_pair.load(**options)
     scores = _directions([_scores(pair, pair.a, pair.b, maps, "ab"), _scores(pair, pair.b, pair.a, maps, "ba")])
     null: dict[str, xr.Dataset] = {}

@@ -1,7 +1,6 @@
 """Gather every result in one tidy table, and say it in words."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from convergent import gain, setting, store, tables
-from convergent.config import Recipe
+from convergent.config import Recipe, of_json
 from convergent.declarations import build
 from convergent.files import read_sealed
 from convergent.measure_kinds import ALIKE, OF_ANSWERS
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _comparisons(text: str) -> Any:
-    return json.load(sys.stdin) if text == "-" else json.loads(text)
+    return of_json(sys.stdin.read() if text == "-" else text, "--comparisons")
 
 
 def run(

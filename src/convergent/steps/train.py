@@ -21,6 +21,9 @@ from convergent.files import read_sealed, write_sealed
 
 CHECKPOINT = "checkpoint.pt"
 DIGEST = 32  # bytes of a SHA-256
+# What the weights depend on beside the code; scikit-learn has the digits, and splits them.
+SHAPING = {"torch", "torchvision", "numpy", "python", "machine"}
+SHAPING_DIGITS = SHAPING | {"scikit-learn"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +50,14 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=device == "cuda")
     torch.backends.cudnn.benchmark = not settings.deterministic
 
+    shaping = SHAPING_DIGITS if recipe.data == "digits" else SHAPING
     # What the weights depend on; a part begun with anything else is thrown away.
     identity = {
         "recipe": asdict(recipe),
         "network": network_identity(recipe, Path()),
         "seed": seed,
         "code_digest": provenance.code_digest("steps.train"),
-        "versions": provenance.versions(),
+        "versions": {name: version for name, version in provenance.versions().items() if name in shaping},
         "device": device,
     }
     part = output.with_name(f"{output.name}.part")
