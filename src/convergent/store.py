@@ -8,7 +8,7 @@ store that looks complete. A chunk that is damaged or missing is an error that n
 import json
 import math
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +163,9 @@ def _mapped(dataset: xr.Dataset, stored: Any, path: Path) -> xr.Dataset:
     return dataset if values is None else dataset.assign(activation=dataset["activation"].copy(data=values))
 
 
-def stamp(title: str, step: str, parameters: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def stamp(
+    title: str, step: str, parameters: Mapping[str, Any], *, modules: Sequence[str] = (), **more: Any
+) -> dict[str, Any]:
     """The attributes that every store carries: what it is, and what it was made by and from.
 
     Parameters
@@ -171,13 +173,14 @@ def stamp(title: str, step: str, parameters: Mapping[str, Any], **more: Any) -> 
     title : one sentence
     step : the step that writes it
     parameters : its settings
+    modules : of the package that it loads by name, where it needs them
     more : further attributes, such as ``probe_fingerprint``
     """
     return {
         "title": title,
         "source": f"convergent {provenance.VERSION}, step {step}",
         "parameters": provenance.canonical(parameters),
-        "code_digest": provenance.code_digest(f"steps.{step}"),
+        "code_digest": provenance.code_digest(f"steps.{step}", *modules),
         "versions": provenance.canonical(provenance.versions()),
         **more,
     }
