@@ -125,6 +125,8 @@ class SubspaceMatch:
 class SubspaceMatchSampled:
     positions: int = key("samples of one draw, without replacement", minimum=2)
     draws: int = key("draws whose mean is reported", minimum=2)
+    dead: Literal["unmatched", "matched", "exclude"] = key("how units without any activation in a draw count")
+    ridge: float = key("added to the diagonal of the Gram matrix of units of length 1", minimum=1e-9, maximum=0.01)
     epsilons: tuple[float, ...] = key(
         "distances at which the similarity is reported",
         minItems=1,
