@@ -60,7 +60,8 @@ def commands(folder: Path) -> dict[str, list[str]]:
     coded = ["--activations-a", a, "--activations-b", b, "--edges-a", edges, "--edges-b", edges]
     coded += ["--a", within, "--b", within, "--between", between, "--permutations", "1"]
     # So few draws that the samples of several do not overlap at 1×.
-    sampled = ["--settings", json.dumps({"positions": 15_000, "draws": 4, "epsilons": [0.5], "seed": 0})]
+    of_draws = {"positions": 15_000, "draws": 4, "dead": "unmatched", "ridge": 1e-6, "epsilons": [0.5], "seed": 0}
+    sampled = ["--settings", json.dumps(of_draws)]
 
     def output(step: str) -> list[str]:
         return ["--output", str(folder / f"{step}.zarr")]

@@ -87,9 +87,8 @@ def test_memory__has_the_constants_of_the_code() -> None:
 
 
 def test_network__reads_layers_as_they_are_stored() -> None:
-    graph = {"nodes": {"a": [3, 4, 5], "b": [3, 4, 5], "c": [7]}, "relu": ["b", "c"], "parameters": 11}
-    told = graph | {"operations": 5}
-    assert shapes.network(told, "all", "all") == Network((Layer(3, 20), Layer(7, 1)), 67, 60, 127, 11, 5)
+    graph = {"nodes": {"a": [3, 4, 5], "b": [3, 4, 5], "c": [7]}, "relu": ["b", "c"], "parameters": 11, "operations": 5}
+    assert shapes.network(graph, "all", "all") == Network((Layer(3, 20), Layer(7, 1)), 67, 60, 127, 11, 5)
     assert shapes.network(graph, ["a"], 6).layers == (Layer(3, 6),)
     assert shapes.network(graph, ["a"], 60).layers == (Layer(3, 20),)
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from convergent import provenance
 from convergent.datasets import NAMED
 from convergent.declarations import build, key
+from convergent.errors import InputError
 from convergent.files import read_yaml
 from convergent.measure_kinds import ACROSS_NETWORKS, OF_ANSWERS, OF_ONE_STAGE
 
@@ -126,6 +127,8 @@ class SubspaceMatch:
 class SubspaceMatchSampled:
     positions: int = key("samples of one draw, without replacement", minimum=2)
     draws: int = key("draws whose mean is reported", minimum=2)
+    dead: Literal["unmatched", "matched", "exclude"] = key("how units without any activation in a draw count")
+    ridge: float = key("added to the diagonal of the Gram matrix of units of length 1", minimum=1e-9, maximum=0.01)
     epsilons: tuple[float, ...] = key(
         "distances at which the similarity is reported",
         minItems=1,

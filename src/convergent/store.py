@@ -10,7 +10,7 @@ import base64
 import json
 import math
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +168,9 @@ def _mapped(dataset: xr.Dataset, path: Path, name: str, known: Mapping[str, byte
     return dataset if values is None else dataset.assign(activation=dataset["activation"].copy(data=values))
 
 
-def stamp(title: str, step: str, parameters: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def stamp(
+    title: str, step: str, parameters: Mapping[str, Any], *, modules: Sequence[str] = (), **more: Any
+) -> dict[str, Any]:
     """The attributes that every store carries: what it is, and what it was made by and from.
 
     Parameters
@@ -176,13 +178,14 @@ def stamp(title: str, step: str, parameters: Mapping[str, Any], **more: Any) -> 
     title : one sentence
     step : the step that writes it
     parameters : its settings
+    modules : of the package that it loads by name, where it needs them
     more : further attributes, such as ``probe_fingerprint``
     """
     return {
         "title": title,
         "source": f"convergent {provenance.VERSION}, step {step}",
         "parameters": provenance.canonical(parameters),
-        "code_digest": provenance.code_digest(f"steps.{step}"),
+        "code_digest": provenance.code_digest(f"steps.{step}", *modules),
         "versions": provenance.canonical(provenance.versions()),
         **more,
     }

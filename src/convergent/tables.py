@@ -146,13 +146,6 @@ def _left_out(pairs: Sequence[str]) -> list[np.ndarray]:
     return [np.array(choice) for choice in sorted(choices)]
 
 
-def by_pair(table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str) -> dict[str, pd.Series]:
-    """One statistic of every pair, by layer in order of depth."""
-    chosen = _rows_of(table, comparison, measure, statistic)
-    chosen = chosen[chosen["pair"].map(network_of) == network].drop_duplicates(["pair", "layer"])
-    return {str(layer): group.set_index("pair")["value"] for layer, group in chosen.groupby("layer", sort=False)}
-
-
 def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str) -> pd.DataFrame:
     where = (table["comparison"] == comparison) & (table["measure"] == measure) & (table["statistic"] == statistic)
     return table[where]

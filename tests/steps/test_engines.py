@@ -40,7 +40,14 @@ SETTINGS = {
     "moments": {"precision": "float64", "permutations": 1},
     "mutual_information": {"bins": 3, "samples": 1000},
     "sparse_prediction": {"alphas": 2, "smallest": 0.1},
-    "subspace_match_sampled": {"positions": 60, "draws": 4, "epsilons": [0.3], "seed": 0},
+    "subspace_match_sampled": {
+        "positions": 60,
+        "draws": 4,
+        "dead": "unmatched",
+        "ridge": 1e-6,
+        "epsilons": [0.3],
+        "seed": 0,
+    },
 }
 
 

@@ -15,7 +15,7 @@ from convergent.steps import subspace_match as step
 from convergent.steps import subspace_match_sampled as sampled_step
 
 SETTINGS = config.SubspaceMatch(True, "exclude", 1e-5, (0.2, 0.9), 0.9, 3, 2, 5)
-SAMPLED = config.SubspaceMatchSampled(15, 3, (0.4, 0.6), 1)
+SAMPLED = config.SubspaceMatchSampled(15, 3, "exclude", 1e-3, (0.4, 0.6), 1)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_run_sampled__measures_each_layer_as_set(
     check_root(found.attributes, SAMPLED)
     for name, spatial in (("conv", "positions"), ("fc", "images")):
         drawn = samples.between(layers[0][name], layers[1][name], positions=15, draws=3, seed=1)
-        expected = subspace_match_sampled(drawn, epsilons=(0.4, 0.6))
+        expected = subspace_match_sampled(drawn, epsilons=(0.4, 0.6), ridge=1e-3, dead="exclude")
         measured = found.layers[name].load()
         for variable in ("similarity", "curve", "curve_standard_deviation", "summary"):
             np.testing.assert_allclose(measured[variable], expected[variable], rtol=1e-9, atol=1e-12)

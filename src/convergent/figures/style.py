@@ -30,11 +30,9 @@ mpl.rcParams.update(
 )
 
 
-def panels(
-    layers: Sequence[str], rows: int = 1, *, height: float = 2.1, width: float = 2.0, **options: Any
-) -> tuple[Figure, Any]:
+def panels(layers: Sequence[str], rows: int = 1, *, height: float = 2.1, **options: Any) -> tuple[Figure, Any]:
     """A figure with a column for each layer: the figure and axes[row][column]."""
-    figure = Figure(figsize=(max(width * len(layers), 3.5), height * rows), layout="constrained", dpi=150)
+    figure = Figure(figsize=(max(2.0 * len(layers), 3.5), height * rows), layout="constrained", dpi=150)
     axes = figure.subplots(rows, len(layers), squeeze=False, **options)
     for axis, layer in zip(axes[0], layers, strict=True):
         axis.set_title(layer)

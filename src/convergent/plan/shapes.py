@@ -50,7 +50,7 @@ def network(
     Parameters
     ----------
     graph : ``nodes``, [unit, y, x] or [unit] of each, ``relu``, those that follow a ReLU, ``parameters`` and
-        ``operations``, which earlier files of `inspect` do not have
+        ``operations``
     chosen : layers to record, `all` that follow a ReLU or some nodes
     positions : of each image that are stored, at most
     """
@@ -64,5 +64,5 @@ def network(
         max(sizes),
         sum(sizes),
         graph["parameters"],
-        graph.get("operations", 0),
+        graph["operations"],
     )

@@ -1,7 +1,7 @@
 """What the steps of all measures of a pair share: three stores of moments in, one labelled store out."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def measure(
     title: str,
     references: str,
     settings: Mapping[str, Any],
+    modules: Any = (),
     a: Path,
     b: Path,
     between: Path,
@@ -60,27 +61,29 @@ def measure(
     step : its name
     measured : layer, moments of the pair, random numbers → dataset of the measure; the random numbers are the same
         whenever a result is made, and others for every pair and layer
-    title, references, settings : for the attributes of the store
+    title, references, settings, modules : for the attributes of the store
     a, b, between : the stores of moments
     output : the store to write; its contract is that of the step, where there is none that of measures
     """
     within_a, within_b = (store.read(path, "moments_within") for path in (a, b))
     pair = store.read(between, "moments_between")
     _sides.check(between, pair.attributes, [("a", a, within_a), ("b", b, within_b)])
-    layers = {}
-    for layer, dataset in pair.layers.items():
-        joined = folds.joined(within_a.layers[layer], within_b.layers[layer], dataset)
-        if joined.nbytes <= IN_MEMORY:
-            joined.load()
-        generator = _sides.generator(pair.attributes, layer)
-        samples = {
-            "spatial": dataset.attrs["spatial"],
-            "precision": dataset.attrs["precision"],
-            "n": int(dataset["n"].sum()),
-        }
-        with about(f"{between}: {layer}"):
-            layers[layer] = measured(layer, joined, generator).assign_attrs(samples)
-    attributes = store.stamp(
-        title, step, settings, references=references, **{name: pair.attributes[name] for name in INHERITED}
-    )
-    store.save(layers, output, step if step in schema.CONTRACTS else "measure", attributes)
+
+    def layers() -> Iterator[tuple[str, xr.Dataset]]:
+        for layer, dataset in pair.layers.items():
+            joined = folds.joined(within_a.layers[layer], within_b.layers[layer], dataset)
+            if joined.nbytes <= IN_MEMORY:
+                joined.load()
+            generator = _sides.generator(pair.attributes, layer)
+            samples = {
+                "spatial": dataset.attrs["spatial"],
+                "precision": dataset.attrs["precision"],
+                "n": int(dataset["n"].sum()),
+            }
+            with about(f"{between}: {layer}"):
+                result = measured(layer, joined, generator).assign_attrs(samples)
+            yield layer, result
+
+    inherited = {name: pair.attributes[name] for name in INHERITED}
+    attributes = store.stamp(title, step, settings, modules=modules, references=references, **inherited)
+    store.save(layers(), output, step if step in schema.CONTRACTS else "measure", attributes)

@@ -13,6 +13,8 @@ from convergent.config import Clustering, add_settings
 from convergent.measures.clustering import clustering
 from convergent.steps import _pair, _sides
 
+NYSTROEM = "measures.nystroem"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _pair.add_arguments(parser)
@@ -46,10 +48,11 @@ def run(*, settings: Clustering, sparse_prediction: Path, engine_name: str = "th
         title="Clusters of units of A and B together",
         references="Li et al. 2016, arXiv 1511.07543, section 4; Ng, Jordan, Weiss 2001",
         settings=asdict(settings),
+        modules=[NYSTROEM],
         **stores,
     )
 
 
 def _nystroem(*arguments: Any) -> np.ndarray:
     """`nystroem.normalised`, imported where a layer is that wide: dask-ml takes half a second."""
-    return np.asarray(importlib.import_module("convergent.measures.nystroem").normalised(*arguments))
+    return np.asarray(importlib.import_module(f"convergent.{NYSTROEM}").normalised(*arguments))

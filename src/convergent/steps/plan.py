@@ -18,10 +18,9 @@ from convergent.errors import InputError, about
 from convergent.experiments import check_experiment, check_recipes, load_recipe
 from convergent.files import read_yaml
 from convergent.layers import chosen_layers
-from convergent.plan import shapes, table
+from convergent.plan import shapes, stores, table
 
 DEFAULT = Path("config", "config.yaml")
-CLASSES_OF_FOLDER = 1000  # of one that is not there yet, as ImageNet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,4 +113,4 @@ def _classes(recipe: Recipe) -> int:
     """Classes of a folder of images, where it is there."""
     root = data_root()
     folders = (root / recipe.data / "train").glob("*") if root else ()
-    return sum(path.is_dir() for path in folders) or CLASSES_OF_FOLDER
+    return sum(path.is_dir() for path in folders) or stores.CLASSES_OF_FOLDER

@@ -27,7 +27,7 @@ def run(
 
     def measured(layer: str, a: xr.Dataset, b: xr.Dataset) -> xr.Dataset:
         drawn = samples.between(a["activation"], b["activation"], **draw)
-        return subspace_match_sampled(drawn, epsilons=settings.epsilons)
+        return subspace_match_sampled(drawn, epsilons=settings.epsilons, ridge=settings.ridge, dead=settings.dead)
 
     with engine.of(engine_name, threads, workers):
         _sides.derive(
