@@ -147,6 +147,7 @@ STAGES = {
     "two trained": "trained",
     "two untrained": "untrained",
     "trained, untrained": "trained_untrained",
+    "one before and after": "from_init",
     "one after 1 and 6 epochs": "from_epoch1",
     "one after 3 and 6 epochs": "from_epoch3",
 }
@@ -259,7 +260,7 @@ TABLES = (
                 for column in (of, replace(MATCH[e], heading="all positions", statistic=f"similarity_at_{e}"))
             ],
         ),
-        "gains_all": Table(ACROSS, "across", f"{POOLED}cifar10", [BY_DISSIMILARITY]),
+        "gains_all": Table(ACROSS, "across + within", f"{POOLED}cifar10", [BY_DISSIMILARITY]),
         "layers_across": Table(ACROSS, "across", f"{SMALL}--{RESNET}", BEST),
         "layers_small": Table(ACROSS, "within", SMALL, WITHIN),
         "layers_resnet": Table(ACROSS, "within", RESNET, WITHIN),
@@ -300,7 +301,8 @@ TABLES = (
         }.items()
     }
     | {
-        name: Table(WANG, "trained", SMALL, columns, dead_alone=True)
+        f"{name}_{network}": Table(WANG, "trained", network, columns, dead_alone=True)
+        for network in (SMALL, RESNET)
         for name, columns in {
             "unmatched": [
                 replace(column, statistic=column.statistic.removesuffix("_live"))

@@ -74,10 +74,10 @@ def _chunk(known: np.ndarray, root: Path, source: zarr.Array[Any], block_id: tup
         raise InputError(f"{told} lacks a chunk; make it anew")
     chunk = shard[offset : offset + length]
     values = checksums.checked(chunk, told)
-    if chunk[-checksums.LENGTH :].tobytes() != known.tobytes():
-        raise checksums.misplaced(told)
     if values.nbytes != math.prod(source.chunks) * source.dtype.itemsize:
         raise InputError(f"{told} holds a chunk of another size; make it anew")
+    if chunk[-checksums.LENGTH :].tobytes() != known.tobytes():
+        raise checksums.misplaced(told)
     values = values.view(source.dtype.newbyteorder("<"))
     # At the end of an array a chunk is filled up.
     return values.reshape(source.chunks)[: source.shape[0] - number * size]

@@ -565,12 +565,14 @@ def test_tiles__of_large_patches_are_as_large_as_they_are_drawn() -> None:
     attributed = np.broadcast_to(np.array([-1, 0, 1], dtype=np.float16), patch.shape)
     of_unit = {
         "patch_a": ((*dims, "channel"), patch),
+        "deconvolution_a": ((*dims, "channel"), -attributed),
         "guided_backpropagation_a": ((*dims, "channel"), attributed),
         "inside_a": (dims, inside),
     }
     found = mosaic.tiles(xr.Dataset(of_unit, {"unit_a": [5]}), "a", 5)
     for name, expected in {
         "patch": [*colours[:3], [255] * 3],
+        "deconvolution": [[255, 128, 0]] * 3 + [[255] * 3],
         "guided_backpropagation": [[0, 128, 255]] * 3 + [[255] * 3],
     }.items():
         tile = found[name]
@@ -587,7 +589,7 @@ def test_matched_units__draws_what_excites_a_unit_below_its_patches(trained: Sto
     best = int(trained["matching"][0].layers["conv"]["r_one_to_one_a"].values.argmax())
     drawn = np.asarray(axis.images[row].get_array())[:28:7, :35:7]
     values = patches[f"{kind}_a"].sel(unit_a=best, rank=0)[:4]
-    np.testing.assert_allclose(drawn, 0.5 + values.values.astype(np.float32) / 2)
+    np.testing.assert_array_equal(drawn, np.round(127.5 + 127.5 * values.values.astype(np.float32)))
     above, below = (axis.images[i].get_extent() for i in (row - 1, row))
     assert above[:2] == below[:2]
     assert below[3] > above[2]  # y from top to bottom
