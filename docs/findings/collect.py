@@ -52,7 +52,7 @@ FIGURES = {
     f"{ACROSS}/all/all": ("ensemble",),
 }
 DIGITS = 4  # significant ones, in the compact tables
-WIDTH = 1300  # pixels of a figure, at most
+PIXELS = 1200, 1500  # width and height of a figure, at most
 BOTH = ("ab", "ba")
 POOLED = "all of "  # pairs of several networks together
 UNTRAINED = "untrained"  # the comparison, and the kind of null
@@ -501,8 +501,8 @@ def collect(results: Path) -> None:
         experiment, comparison, networks = drawn.split("/")
         for figure in figures:
             picture = Image.open(results / experiment / "figures" / comparison / networks / f"{figure}.png")
-            picture.thumbnail((WIDTH, picture.height))
-            picture.convert("RGB").quantize(96).save(HERE / f"{networks}_{figure}.png", optimize=True)
+            picture.thumbnail(PIXELS)
+            picture.convert("RGB").quantize(256).save(HERE / f"{networks}_{figure}.png", optimize=True)
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
