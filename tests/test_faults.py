@@ -69,7 +69,10 @@ OPTIONS = {
     "edges": ["--settings", '{"bins": 4, "samples": 1000}'],
     "mutual_information": ["--permutations", "1"],
     "layer_pairs": ["--settings", '{"precision": "float64", "permutations": 1}'],
-    "subspace_match_sampled": ["--settings", '{"positions": 40, "draws": 2, "epsilons": [0.5], "seed": 0}'],
+    "subspace_match_sampled": [
+        "--settings",
+        '{"positions": 40, "draws": 2, "epsilons": [0.5], "seed": 0, "dead": "unmatched", "ridge": 1e-6}',
+    ],
     "matching": ["--settings", '{"rotations": 2, "permutations": 1}'],
     "similarity": ["--settings", '{"svcca_variance": 0.99, "permutations": 2}'],
     "sparse_prediction": ["--settings", '{"alphas": 2, "smallest": 0.1}'],

@@ -77,8 +77,10 @@ def test_run_sampled__measures_each_layer_as_set(
 def test_run_sampled__refuses_stores_that_do_not_belong_together(
     stores: dict[str, Path], layers: list[dict[str, xr.DataArray]], change: str, message: str
 ) -> None:
-    attributes = {"probe_fingerprint": "g" if change == "probe" else "f", "snapshot": "net-c"}
+    recorded = store.read(stores["output"].parent / "activations_b.zarr", "activations").attributes
     kept = ["conv"] if change == "layer" else ["conv", "fc"]
+    probe = "g" if change == "probe" else "f"
+    attributes = recorded | {"probe_fingerprint": probe, "snapshot": "net-c", "layers": kept}
     other = {name: layers[1][name].compute().to_dataset(name="activation") for name in kept}
     store.save(other, stores["output"].parent / "activations_c.zarr", "activations", attributes)
     with pytest.raises(InputError, match=message):
