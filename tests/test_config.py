@@ -309,6 +309,7 @@ def test_load__reads_the_code_of_a_network_before_any_job(
         (b"data: [", "not YAML: … line 1, column 8"),
         (b"data: digits\n\tstages: [init]", "not YAML: … line 2, column 1"),
         (b"data: \xff", "not YAML"),
+        (b"data: digits\nseeds: [0]\ndata: cifar10\n", "not YAML: 'data' stands twice … line 1, column 1"),
     ],
 )
 def test_load_recipe__tells_a_file_that_is_no_recipe_in_one_line(network: Path, content: bytes, expected: str) -> None:

@@ -12,15 +12,25 @@ from convergent.errors import InputError
 SEAL = "digest"
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which PyYAML takes the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
-    """The plain values of a YAML file; tags that would build objects are refused.
+    """The plain values of a YAML file; tags that would build objects are refused, and keys that stand twice.
 
     Raises
     ------
     InputError : where there is no such file, or it is not YAML
     """
     try:
-        return yaml.safe_load(_text(path))
+        return yaml.load(_text(path), _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date that does not exist
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 
