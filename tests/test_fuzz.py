@@ -146,30 +146,45 @@ CHANGES: dict[Change, str] = {
     without_a_layer: "fc",
     without_activations: "activation",
     without_folds: "fold",
-    fewer_images: "image",
+    fewer_images: "images; record both on the same probe",
     shuffled_images: "the two sides differ at image 0",
     other_folds: "fold",
     other_layer: "fc",
 }
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_between__of_a_store_that_is_another(pair: Path, tmp_path: Path, change: Change, side: str) -> None:
-    """Written by somebody's own script: complete and sealed, but not what a recording leaves."""
-    folder = copied(pair, tmp_path / "copy")
+def rewritten(pair: Path, folder: Path, side: str, change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores of which one is by somebody's own script: complete and sealed, in the chunks of a recording."""
+    copied(pair, folder)
     opened = store.read(pair / f"{side}.zarr", "activations")
     layers = {name: dataset.load() for name, dataset in opened.layers.items()}
     for dataset in layers.values():
         for variable in dataset.variables.values():
             variable.encoding = {}
     change(layers)
+    monkeypatch.setattr(store, "BLOCK", recorded.FOLD // 2)
     with store.replacing(folder / f"{side}.zarr") as part:
         store.write_tree(layers, part, opened.attributes)
-    told = between(folder, folder / "m.zarr")
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_between__of_a_store_that_is_another(
+    pair: Path, tmp_path: Path, change: Change, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what a recording leaves."""
+    rewritten(pair, tmp_path / "copy", side, change, monkeypatch)
+    told = between(tmp_path / "copy", tmp_path / "copy" / "m.zarr")
     assert told is not None
     assert CHANGES[change] in told
-    check(pair, folder, told)
+    check(pair, tmp_path / "copy", told)
+
+
+def test_between__of_a_store_that_somebody_copied(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewritten(pair, tmp_path / "copy", "a", lambda layers: None, monkeypatch)
+    told = between(tmp_path / "copy", tmp_path / "copy" / "m.zarr")
+    assert told is None
+    check(pair, tmp_path / "copy", told)
 
 
 def test_between__of_another_probe(pair: Path, tmp_path: Path) -> None:
