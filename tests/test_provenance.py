@@ -172,7 +172,7 @@ def test_code_digest__enters_just_what_the_step_imports(monkeypatch: pytest.Monk
     assert entered.keys() - {"", "steps", "measures", "figures"} == IMPORTED[step] | {f"steps.{step}"}
 
 
-SETTINGS_OF_A_STEP = {"add_settings", "data_root", "network_identity", "parse"} | {
+SETTINGS_OF_A_STEP = {"add_settings", "data_root", "network_identity", "of_json", "parse", "parse_layers"} | {
     name for name, found in vars(config).items() if dataclasses.is_dataclass(found)
 }
 

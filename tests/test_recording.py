@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 from torch import nn
 
-from convergent import config, histograms, layout, moments, networks, rdms, recording, rounding, shards, store
+from convergent import config, histograms, layout, moments, networks, rdms, recording, rounding, schema, shards, store
 from convergent.bins import edges
 from convergent.errors import InputError
 from convergent.joint_histograms import between as information
@@ -51,6 +51,10 @@ def probe() -> xr.Dataset:
     return xr.Dataset({name: ("image", v) for name, v in {"image_id": ids, "label": folds % 3, "fold": folds}.items()})
 
 
+# What the step says of what it records.
+ATTRIBUTES = {name: of_type(1) for name, of_type in schema.RECORDED.items()}
+
+
 @pytest.fixture
 def record(tmp_path: Path) -> Callable[..., Recorded]:
     """Record some images and open both stores."""
@@ -69,7 +73,8 @@ def record(tmp_path: Path) -> Callable[..., Recorded]:
         paths = [tmp_path / "activations" / "a.zarr", tmp_path / "pooled" / "a.zarr"]
         shapes = {name: list(values.shape[1:]) for name, values in extractor(shown[:1]).items()}
         settings = config.Recording(dtype, batch, codec, autocast, positions)  # type: ignore[arg-type]
-        recording.record(extractor, shown.split(batch), shapes, probe(), settings, 0, *paths, attributes, threads)
+        given = ATTRIBUTES | attributes
+        recording.record(extractor, shown.split(batch), shapes, probe(), settings, 0, *paths, given, threads)
         return {path.parent.name: store.read(path, path.parent.name) for path in paths}
 
     return run
@@ -186,7 +191,7 @@ def test_record__checksums_every_array(record: Callable[..., Recorded], tmp_path
     """One flipped bit of any array is noticed on reading."""
     record(Fixed(), images(3, 4, 5))
     group = zarr.open_group(tmp_path / kind / "a.zarr", mode="r")
-    files = [path for path in (tmp_path / kind).rglob("*") if path.is_file() and path.name != "zarr.json"]
+    files = [path for path in (tmp_path / kind).rglob("*") if path.is_file() and path.suffix != ".json"]
     assert len(files) == 2 * 5  # activation, image_id, label, fold and unit of two layers
     for file in files:
         content = bytearray(file.read_bytes())

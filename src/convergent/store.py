@@ -143,9 +143,9 @@ def read(path: Path, kind: str, *, chunks: Any = None, variables: Collection[str
             tree = xr.open_datatree(path, engine="zarr", chunks=chunks, drop_variables=left_out)
         groups = {node.path.strip("/") or "/": node for node in tree.subtree}
         layers = {name: groups[name].to_dataset(inherit=False) for name in tree.attrs["layers"] or ["/"]}
-    schema.check_attributes(tree.attrs, kind, str(path))
     for layer, dataset in layers.items():
         schema.check(dataset, kind, f"{path}: {layer}")
+    schema.check_attributes(tree.attrs, kind, str(path))
     if by_chunk:
         layers = {layer: _mapped(dataset, path, f"{layer}/activation", known) for layer, dataset in layers.items()}
     return Store(layers, {str(name): value for name, value in tree.attrs.items() if name != SEAL})
