@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from convergent import config, declarations, experiments
 from convergent.errors import InputError
 from convergent.provenance import canonical
+from convergent.steps import plan
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -596,6 +597,24 @@ def places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
         yield (*above, "new")
 
 
+def at(content: Any, place: tuple[Any, ...]) -> object:
+    for part in place:
+        content = content[part]
+    return content
+
+
+def texts(content: object) -> Iterator[str]:
+    """Keys and values."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        yield from content
+        yield from texts(list(content.values()))
+    elif isinstance(content, list):
+        for inner in content:
+            yield from texts(inner)
+
+
 def placed(content: Any, place: tuple[Any, ...], value: object) -> Any:
     content = copy.deepcopy(content)
     inner = content
@@ -605,6 +624,13 @@ def placed(content: Any, place: tuple[Any, ...], value: object) -> Any:
     return content
 
 
+WORDS = sorted(
+    {
+        *texts(DEFAULT),
+        *texts(RECIPE),
+        *texts(yaml.safe_load((ROOT / "config" / "experiments" / "li2016.yaml").read_text())),
+    }
+)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 YAML = st.recursive(
     SCALARS,
@@ -636,6 +662,57 @@ def test_load__raises_nothing_but_an_input_error_for_a_recipe(
         assert "\n" not in str(error)  # noqa: PT017
     finally:
         path.unlink()
+
+
+def near(value: object) -> st.SearchStrategy[Any]:
+    """Of the same type: at its edges, and far beyond."""
+    if isinstance(value, bool):
+        return st.booleans()
+    if isinstance(value, int):
+        return st.integers(0, 3) | st.sampled_from([value - 1, value + 1, 2 * value, 100 * value, 10**9])
+    if isinstance(value, float):
+        return st.floats(0, 1) | st.sampled_from([value / 2, 2 * value, 1e-300, 1e300])
+    if isinstance(value, str):
+        return st.sampled_from(WORDS)
+    if isinstance(value, list):
+        return st.lists(st.sampled_from(value).flatmap(lambda item: st.just(item) | near(item)), max_size=len(value))
+    return YAML
+
+
+@st.composite
+def altered(draw: st.DrawFn, content: dict[str, Any]) -> dict[str, Any]:
+    """With up to three changes."""
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.sampled_from([place for place in places(content) if place[-1] != "new"]))
+        content = placed(content, place, draw(near(at(content, place))))
+    return content
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a copy of config/ to write in."""
+    folder = tmp_path_factory.mktemp("own")
+    shutil.copytree(ROOT / "config" / "networks", folder / "config" / "networks")
+    return folder
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(experiment=st.just(DEFAULT) | altered(DEFAULT), recipe=st.just(RECIPE) | altered(RECIPE))
+def test_plan__raises_nothing_but_an_input_error(
+    own: Path, experiment: dict[str, Any], recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From what is written to the plan, as the rules ask for it."""
+    written = {"config/config.yaml": DEFAULT, "mine.yaml": experiment, "config/networks/digits_cnn.yaml": recipe}
+    for path, content in written.items():
+        (own / path).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(own)
+        try:
+            plan.run(config=Path("mine.yaml"), for_machines=False, like=None)
+        except InputError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert "summary" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Recording: the stored activations are those of a plain forward pass, in shards written once."""
 
+import copy
 import errno
 import threading
 import time
@@ -14,12 +15,29 @@ import xarray as xr
 import zarr
 from torch import nn
 
-from convergent import config, histograms, layout, moments, networks, rdms, recording, rounding, schema, shards, store
+from convergent import (
+    config,
+    data,
+    experiments,
+    histograms,
+    layout,
+    moments,
+    networks,
+    rdms,
+    recording,
+    rounding,
+    schema,
+    shards,
+    store,
+)
 from convergent.bins import edges
 from convergent.errors import InputError
 from convergent.joint_histograms import between as information
+from convergent.plan import table
 from convergent.samples import between as samples
+from convergent.steps import plan
 
+ROOT = Path(__file__).parents[1]
 IMAGES, FOLDS = 60, 5
 LAYERS = ["conv1.relu", "conv2.linear", "fc1.relu"]
 Recorded = dict[str, store.Store]
@@ -114,6 +132,25 @@ def test_record__stores_the_activations_of_a_plain_forward_pass(
         found = values(recorded, "activations", layer)
         assert found.dtype == dtype
         np.testing.assert_array_equal(found, expected.astype(dtype))  # float16: rounded once, to nearest
+
+
+@pytest.mark.parametrize("codec", ["crc32c", "lz4", "zstd"])
+def test_record__packs_photographs_as_planned(
+    record: Callable[..., Recorded], data_root: Path, tmp_path: Path, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a factor of two, in all layers after a ReLU together."""
+    monkeypatch.chdir(ROOT)
+    photographs = data.load("cifar10", "held_out", data_root)
+    torch.manual_seed(0)
+    architecture = experiments.load_recipe(ROOT / "config" / "networks" / "cifar_small.yaml").architecture
+    made = networks.build(architecture.name, architecture.arguments, Path(str(architecture.file)), 10, 3)
+    layers = networks.graph(copy.deepcopy(made), photographs.shape, 10)["relu"]
+    shown = photographs.normalised(torch.arange(IMAGES))
+    record(networks.extractor(made, layers), shown, dtype="float16", codec=codec)
+    found = plan.ratio(tmp_path / "activations" / "a.zarr")
+    expected = table.RATIOS[codec] or 1.0
+    assert expected / 2 <= found <= expected * 2
+    assert codec == "crc32c" or found > 1.05  # it packs at all
 
 
 def test_record__stores_images_by_rows_and_units_last(record: Callable[..., Recorded]) -> None:
