@@ -126,6 +126,29 @@ def test_graph__refuses_a_statement_that_overwrites_a_node(own: Callable[..., Pa
         networks.graph(network, (1, 8, 8), 10)
 
 
+@pytest.mark.parametrize("code", ["F.relu(x); y = x; x += 1; x = x + y", "F.dropout(x)", "F.relu(x) * torch.rand(1)"])
+def test_check_graph__refuses_what_is_traced_otherwise(own: Callable[..., Path], code: str) -> None:
+    """`y += 1` is traced as an addition, which leaves the other name of y as it was."""
+    networks.graph(networks.build("net", None, own(code), 10, 1), (1, 8, 8), 10)
+    with pytest.raises(InputError, match=r"\Aits traced graph does not answer as forward does; [^\n]+\Z"):
+        networks.check_graph(networks.build("net", None, own(code), 10, 1), (1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "code", [*RELUS, "F.relu(x); x += x", "F.dropout(x, training=self.training)", "F.relu(x) * torch.tensor([0.5])"]
+)
+def test_check_graph__takes_what_is_traced_alike(own: Callable[..., Path], code: str) -> None:
+    networks.graph(networks.build("net", None, own(code), 10, 1), (1, 8, 8), 10)
+    networks.check_graph(networks.build("net", None, own(code), 10, 1), (1, 8, 8))
+
+
+def test_check_graph__tells_what_fails_with_numbers(own: Callable[..., Path]) -> None:
+    code = "F.relu(x)[torch.tensor([0, 9])]"
+    networks.graph(networks.build("net", None, own(code), 10, 1), (1, 8, 8), 10)
+    with pytest.raises(InputError, match=r"\Adoes not take images of \(1, 8, 8\): .+IndexError: [^\n]+\Z"):
+        networks.check_graph(networks.build("net", None, own(code), 10, 1), (1, 8, 8))
+
+
 @pytest.mark.parametrize("kind", [nn.LeakyReLU, nn.ReLU6, nn.Hardswish, nn.SiLU])
 def test_nodes__takes_modules_that_are_made_in_place(own: Callable[..., Path], kind: type[nn.Module]) -> None:
     file = own()

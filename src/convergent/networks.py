@@ -176,9 +176,9 @@ def graph(network: nn.Module, image_shape: Sequence[int], classes: int) -> dict[
 
 def _operations(network: nn.Module, image_shape: Sequence[int], classes: int) -> int:
     """Those of a forward pass of one image in training, where some networks of torchvision have auxiliary outputs."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
         try:
-            answer = network.train()(torch.empty(2, *image_shape, device="meta"))
+            answer = network.train()(torch.empty(2, *image_shape))
         except (Exception, SystemExit) as error:
             answer = f"an error ({_told(error)})"
     if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
@@ -207,8 +207,8 @@ def nodes(network: nn.Module, image_shape: Sequence[int]) -> tuple[dict[str, lis
     ------
     InputError : where a statement overwrites the activations of a node before it
     """
-    watched = _Watched(network.to("meta"))
     with torch.no_grad(), torch.device("meta"):
+        watched = _Watched(network.to("meta"))
         watched.run(torch.empty(2, *image_shape))
     return watched.shapes, watched.relu
 
@@ -243,22 +243,55 @@ class _Watched(Interpreter):
         return output
 
 
+def check_graph(network: nn.Module, image_shape: Sequence[int]) -> None:
+    """Show two images of noise to a network and to its graph, in evaluation.
+
+    Parameters
+    ----------
+    network : with weights, of which `graph` has found no fault
+    image_shape : channel, y, x of one image
+
+    Raises
+    ------
+    InputError : where they do not answer alike, and what is recorded would not be what is trained
+    """
+    images = torch.randn(2, *image_shape, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            expected, found = network.eval()(images), _traced(network)[0].eval()(images)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"does not take images of {tuple(image_shape)}: {_told(error)}") from error
+    try:
+        torch.testing.assert_close(found, expected, equal_nan=True)
+    except (AssertionError, TypeError):
+        raise InputError(
+            "its traced graph does not answer as forward does; in evaluation forward may neither draw at random, as "
+            "F.dropout(y) does without training=self.training, nor change in place (y += …) what has a second name"
+        ) from None
+
+
 def extractor(network: nn.Module, layers: Sequence[str]) -> GraphModule:
     """A module that returns the activations of some layers by name: [image, unit, y, x] or [image, unit]."""
+    extracting, named = _traced(network)
+    (output,) = extracting.graph.find_nodes(op="output")
+    output.args = ({layer: named[layer] for layer in layers},)
+    extracting.graph.eliminate_dead_code()
+    extracting.recompile()
+    return extracting.eval()
+
+
+def _traced(network: nn.Module) -> tuple[GraphModule, dict[str, Node]]:
+    """The graph of a network in evaluation, and its nodes by name; what is in place writes elsewhere."""
     tracer = NodePathTracer()
-    extracting = GraphModule(network, tracer.trace(network.eval()))
-    named = {name: node for node, name in tracer.node_to_qualname.items()}
-    for node in extracting.graph.nodes:
+    traced = GraphModule(network, tracer.trace(network.eval()))
+    for node in traced.graph.nodes:
         # In place it would overwrite the node recorded before it.
         if _is_function(node):
             node.target = NOT_IN_PLACE.get(node.target, node.target)
         if node.target is nn.functional.relu:
             node.args, node.kwargs = node.args[:1], {"input": node.kwargs["input"]} if "input" in node.kwargs else {}
-        if node.op == "output":
-            node.args = ({layer: named[layer] for layer in layers},)
-    extracting.graph.eliminate_dead_code()
-    extracting.recompile()
-    return extracting.eval()
+    traced.recompile()
+    return traced, {name: node for node, name in tracer.node_to_qualname.items()}
 
 
 def is_relu(node: Node, network: nn.Module) -> bool:

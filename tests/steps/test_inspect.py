@@ -96,6 +96,13 @@ def test_run__names_the_nodes_of_a_network_without_relus(tmp_path: Path, own: st
     assert found["nodes"] == {"0": [64], "1": [10]}
 
 
+def test_run__refuses_a_network_that_draws_at_random(tmp_path: Path, own: str) -> None:
+    Path(own).write_text(OWN.replace("self.act(tokens)", "nn.functional.dropout(tokens)"))
+    with pytest.raises(InputError, match=r"\Anet: its traced graph does not answer as forward does"):
+        run(tmp_path / "net.json", {"name": "Tokens", "file": own}, {"net": ["classify"]})
+    assert not (tmp_path / "net.json").exists()
+
+
 @pytest.mark.parametrize("file", [False, True])
 def test_run__identifies_a_network_by_all_that_builds_it(tmp_path: Path, own: str, file: bool) -> None:
     architecture = {"name": "Tokens", "file": own}

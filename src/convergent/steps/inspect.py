@@ -1,4 +1,4 @@
-"""Name the layers of a network, with their shapes, without computing anything."""
+"""Name the layers of a network, with their shapes; only whether its graph is true is tried, on two images of noise."""
 
 import argparse
 from pathlib import Path
@@ -30,6 +30,7 @@ def run(
     images = data.load(recipe.data, "held_out", data_root, recipe.image_size)
     with about(network):
         graph = networks.graph(networks.of_recipe(recipe, images), images.shape, len(images.class_names))
+        networks.check_graph(networks.of_recipe(recipe, images), images.shape)
     chosen_layers(network, layers_of(layers, network), list(graph["nodes"]), graph["relu"])
     identity = network_identity(recipe, Path())
     write_json({"network": network, "image_shape": images.shape, "identity": identity} | graph, output)
