@@ -17,14 +17,18 @@ RULES = Path(__file__).parents[2] / "rules" / "measures.smk"
 SETTINGS = Clustering(threshold=0.2, units_per_cluster=4, repeats=2, variant="normalised", widest_exact=100)
 
 
-@pytest.mark.parametrize(("name", "side"), [("snapshot", "a"), ("snapshot", "b"), ("checkpoint_digest", "b")])
+@pytest.mark.parametrize(
+    ("key", "side"),
+    [("snapshot_a", "a"), ("snapshot_b", "b"), ("checkpoint_digest_b", "b"), ("probe_fingerprint", "a")],
+)
 def test_run__refuses_the_sparse_prediction_of_another_pair(
-    stores: dict[str, Path], of_pair: dict[str, str], tmp_path: Path, name: str, side: str
+    stores: dict[str, Path], of_pair: dict[str, str], tmp_path: Path, key: str, side: str
 ) -> None:
     other = tmp_path / "other.zarr"
     result = {layer: summary(("x",), np.ones(1)) for layer in ("conv", "fc")}
-    store.save(result, other, "measure", of_pair | {f"{name}_{side}": "another"})
+    store.save(result, other, "measure", of_pair | {key: "another"})
     inputs = {key: stores[key] for key in ("a", "b", "between", "output")}
+    name = key.removesuffix(f"_{side}")
     with pytest.raises(InputError, match=rf"other\.zarr compares {name} another, but .*{side}\.zarr holds "):
         step.run(settings=SETTINGS, sparse_prediction=other, **inputs)
     assert not inputs["output"].exists()

@@ -215,6 +215,19 @@ def test_stitching__has_an_untrained_control(made: Path, tmp_path: Path) -> None
     assert (fc1["accuracy_untrained"] < fc1["accuracy"]).sel(map=["one_to_one", "least_squares"]).all()
 
 
+def test_stitching__refuses_maps_of_another_probe(made: Path, tmp_path: Path) -> None:
+    """Else the images of a half would not be those that its maps have not seen."""
+    settings = config.Probe(100, 10, seed=1)
+    probe.run(data="digits", image_size=None, settings=settings, data_root=None, output=tmp_path / "p.zarr")
+    with pytest.raises(InputError, match=r"compares probe_fingerprint \w+, but .*net-s0 holds"):
+        stitching.run(
+            maps=mapped(made, "net-s0-final", "net-s2-final"),
+            untrained=[],
+            output=tmp_path / "stitching.zarr",
+            **of_pair(made, 0, 2) | {"probe": tmp_path / "p.zarr"},
+        )
+
+
 def test_stitching__refuses_maps_of_another_pair(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="compares snapshot net-s2-final"):
         stitching.run(

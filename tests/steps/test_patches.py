@@ -75,6 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         exemplars.run(activations=root / f"activations_{side}.zarr", images=4, threads=1, output=output)
         attributes = store.read(output, "exemplars").attributes
         sides |= {f"{name}_{side}": attributes[name] for name in ("snapshot", "checkpoint_digest")}
+        sides |= {name: attributes[name] for name in ("probe_fingerprint", "data")}
     for i, name in enumerate(("matching", "subspace_match")):
         store.save({layer: measures(layer)[i] for layer in LAYERS}, root / f"{name}.zarr", "measure", sides)
     yield root

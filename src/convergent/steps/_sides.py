@@ -76,10 +76,11 @@ def attributes(a: store.Store, b: store.Store) -> dict[str, Any]:
 
 
 def check(pair: Path, attributes: dict[str, Any], sides: Iterable[tuple[str, Path, store.Store]]) -> None:
-    """Refuse stores of one side, ``a`` or ``b``, that are not of the snapshots of a pair."""
+    """Refuse stores of one side, ``a`` or ``b``, that are not of the snapshots of a pair, or not of its probe."""
     for side, path, opened in sides:
-        for name in OF_SIDE:
-            expected, found = attributes[f"{name}_{side}"], opened.attributes.get(name)
+        for name in (*OF_SIDE, *SHARED):
+            expected = attributes.get(f"{name}_{side}" if name in OF_SIDE else name)
+            found = opened.attributes.get(name)
             if found != expected:
                 raise InputError(f"{pair} compares {name} {expected}, but {path} holds {found}")
 

@@ -41,8 +41,17 @@ class Pair:
     @property
     def attributes(self) -> dict[str, Any]:
         """What a store made of both says of them."""
+        return _sides.attributes(*(self._on_probe(side) for side in (self.a, self.b)))
+
+    def check(self, path: Path, opened: store.Store, sides: Mapping[str, Network]) -> None:
+        """Refuse a store of a pair that is not of these networks, by side, on this probe."""
+        networks_of = ((side, one.training, self._on_probe(one)) for side, one in sides.items())
+        _sides.check(path, opened.attributes, networks_of)
+
+    def _on_probe(self, network: Network) -> store.Store:
+        """As a store that is made of a network and the images."""
         shared = {"probe_fingerprint": self.chosen.attributes["probe_fingerprint"], "data": self.recipe.data}
-        return _sides.attributes(*(store.Store({}, side.attributes | shared) for side in (self.a, self.b)))
+        return store.Store({}, network.attributes | shared)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,9 +84,3 @@ def load(
     chosen = _trained.shown(probe, recipe, data_root, threads)
     a, b = (_trained.network(recipe, chosen.images, training, stage) for training in (training_a, training_b))
     return Pair(recipe, a, b, chosen, names, set(graph["relu"]), batch)
-
-
-def check(path: Path, opened: store.Store, sides: Mapping[str, Network]) -> None:
-    """Refuse a store of a pair that is not of these networks, by side."""
-    networks_of = ((side, one.training, store.Store({}, one.attributes)) for side, one in sides.items())
-    _sides.check(path, opened.attributes, networks_of)

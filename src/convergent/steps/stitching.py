@@ -63,7 +63,7 @@ def _scores(
 ) -> dict[str, xr.Dataset]:
     """Accuracy of one direction by layer: stitched [map, fold], intact [fold]; and the numbers of weights [map]."""
     fitted = store.read(path, "maps")
-    _trained_pair.check(path, fitted, {direction[0]: sender, direction[1]: receiver})
+    pair.check(path, fitted, {direction[0]: sender, direction[1]: receiver})
     if missing := [layer for layer in pair.layers if layer not in fitted.layers]:
         raise InputError(f"{path}: holds no maps of {', '.join(missing)}; make it anew")
     held = {layer: fitted.layers[layer] for layer in pair.layers}

@@ -31,7 +31,7 @@ def run(*, a: Path, b: Path, matching: Path, settings: UnitRemoval, output: Path
     matched = store.read(matching, "measure")
     within = {side: store.read(path, "moments_within") for side, path in (("a", a), ("b", b))}
     _sides.check(matching, matched.attributes, [("a", a, within["a"]), ("b", b, within["b"])])
-    _trained_pair.check(matching, matched, {"a": pair.a, "b": pair.b})
+    pair.check(matching, matched, {"a": pair.a, "b": pair.b})
     if missing := [layer for layer in pair.layers if layer not in matched.layers]:
         raise InputError(f"{matching}: holds no matching of {', '.join(missing)}; make it anew")
     generators = {layer: _sides.generator(pair.attributes, layer) for layer in pair.layers}
