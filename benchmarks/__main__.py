@@ -19,14 +19,14 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results"
 NOT_ALONE = {"result", "stores"}  # what the others share
-LONG = {"scale"}  # only where it is named
+LONG = {"scale", "plan"}  # only where they are named
 NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem not in NOT_ALONE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all but {', '.join(LONG)}"
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all but {', '.join(sorted(LONG))}"
     )
     parser.add_argument("--one", action="store_true", help="run one benchmark here and print its results as JSON")
     arguments = parser.parse_args()
