@@ -1,6 +1,7 @@
 """The memory that the plan tells of a job, beside what it holds: every step of a pair, each in a process of its own.
 
-On noise, two layers of one shape each, in the settings of config/config.yaml with fewer folds and penalties.
+On noise, a layer of maps and a layer of single values, in the settings of config/config.yaml with fewer penalties and
+folds.
 """
 
 import tempfile
@@ -22,7 +23,7 @@ from convergent.plan.shapes import Layer, Network
 from convergent.provenance import canonical
 from convergent.steps.plan import DEFAULT, overlaid
 
-SHAPES = ((8, 8, 512), (1025,))  # of an image, units last; the second wider than coordinate descent takes
+SHAPES = ((8, 8, 512), (384,))  # of an image, units last
 CHANGES = {"probe": {"images": 2000, "folds": 4}, "sparse_prediction": {"alphas": 5}, "rsa": {"images": 1000}}
 WITHIN = 1.3
 
