@@ -65,7 +65,6 @@ def commands(folder: Path, shape: tuple[int, ...], experiment: Experiment) -> It
     pair = [*sides("within"), "--between", at("between")]
     rows = [*pair, *sides("pooled", "pooled-")]
     coded = [*pair, *sides("activations", "activations-"), *sides("edges", "edges-")]
-    permutations = ["--permutations", str(experiment.moments.permutations)]
     for seed, side in enumerate("ab"):
         path = folder / f"activations_{side}.zarr"
         recorded(path, experiment.probe.images, shape, seed, experiment.probe.folds)
@@ -75,14 +74,14 @@ def commands(folder: Path, shape: tuple[int, ...], experiment: Experiment) -> It
             "within": ["--precision", experiment.moments.precision],
             "edges": settings("mutual_information"),
             "rdm": ["--images", str(experiment.rsa.images)],
-            "exemplars": ["--images", "9"],
+            "exemplars": ["--images", str(experiment.patches.images)],
             "statistics": ["--moments", at(f"within_{side}")],
         }.items():
             yield [step, *one, *more, "--output", at(f"{step}_{side}")]
     for step, arguments in {
         "between": [*sides("activations"), *settings("moments")],
         "correlation": pair,
-        "mutual_information": [*coded, *permutations],
+        "mutual_information": [*coded, "--permutations", str(experiment.moments.permutations)],
         "matching": [*rows, *settings("matching")],
         "sparse_prediction": [*pair, *settings("sparse_prediction")],
         "clustering": [*pair, "--sparse-prediction", at("sparse_prediction"), *settings("clustering")],

@@ -597,7 +597,7 @@ def places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
         yield (*above, "new")
 
 
-def at(content: Any, place: tuple[Any, ...]) -> object:
+def at(content: Any, place: tuple[Any, ...]) -> Any:
     for part in place:
         content = content[part]
     return content
@@ -617,10 +617,7 @@ def texts(content: object) -> Iterator[str]:
 
 def placed(content: Any, place: tuple[Any, ...], value: object) -> Any:
     content = copy.deepcopy(content)
-    inner = content
-    for part in place[:-1]:
-        inner = inner[part]
-    inner[place[-1]] = value
+    at(content, place[:-1])[place[-1]] = value
     return content
 
 
