@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent
 # layout of the stores raises store.FORMAT, no step labels arrays from elsewhere, a folder takes the place of another
 # as it is: none of these changes a result.
 NOT_DIGESTED = {"schema", "config", "declarations", "provenance", "errors", "files", "activations", "replacement"}
-MODULE = {"scikit-learn": "sklearn", "dask-ml": "dask_ml"}
+MODULE = {"scikit-learn": "sklearn", "dask-ml": "dask_ml", "pillow": "PIL"}
 RECORDED = (
     "numpy",
     "scipy",
@@ -31,6 +31,7 @@ RECORDED = (
     "dask",
     "dask-ml",
     "numba",
+    "pillow",
     "torch",
     "torchvision",
     "captum",
