@@ -209,11 +209,17 @@ def test_load__reads_fashion_mnist(tmp_path: Path, fashion_mnist: dict[str, Any]
     assert images.class_names[0] == "T-shirt/top"
 
 
-@pytest.mark.parametrize("damage", ["cut", "fewer labels", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "fewer labels", "another label", "empty"])
 def test_load__refuses_damaged_fashion_mnist(tmp_path: Path, fashion_mnist: dict[str, Any], damage: str) -> None:
     labels = tmp_path / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
-    fewer = idx(fashion_mnist["t10k"][1][:-1])
-    labels.write_bytes({"cut": labels.read_bytes()[:-1], "fewer labels": fewer, "empty": b""}[damage])
+    known = fashion_mnist["t10k"][1]
+    damaged = {
+        "cut": labels.read_bytes()[:-1],
+        "fewer labels": idx(known[:-1]),
+        "another label": idx(np.where(known == known.max(), np.uint8(10), known)),
+        "empty": b"",
+    }
+    labels.write_bytes(damaged[damage])
     with pytest.raises(InputError, match=r"^fashion_mnist: .+ is absent or damaged"):
         data.load("fashion_mnist", "held_out", tmp_path)
 
@@ -336,6 +342,18 @@ def test_read__names_a_file_that_is_no_image(folder: Path, name: str, damage: by
         every(images)
 
 
+@pytest.mark.parametrize(("dtype", "suffix", "mode"), [(np.uint16, "png", "I;16"), (np.float32, "tiff", "F")])
+def test_read__refuses_more_than_8_bits_a_channel(folder: Path, dtype: Any, suffix: str, mode: str) -> None:
+    """Pillow would cut all above 255 off."""
+    path = folder / "shapes" / "test" / "square" / f"z.{suffix}"
+    Image.fromarray(np.arange(64, dtype=dtype).reshape(8, 8) * 1000).save(path)
+    images = data.load("shapes", "held_out", folder, image_size=4)
+    with pytest.raises(
+        InputError, match=rf"^shapes: {path} cannot be read as an image \(mode {mode}, more than 8 bits"
+    ):
+        every(images)
+
+
 @pytest.mark.parametrize("name", ["digits", "shapes"])
 def test_batches__are_what_is_read_for_each(folder: Path, name: str) -> None:
     images = data.load(name, "held_out", folder, image_size=4)
@@ -429,6 +447,18 @@ def test_fingerprint__changes_with(changed: str, where: int) -> None:
         case "one less":
             chosen = np.delete(chosen, where)
     assert data.fingerprint(replace(images, ids=ids, labels=labels, read=pixels.__getitem__), chosen) != expected
+
+
+def test_fingerprint__without_pixels_is_that_of_ids_and_labels() -> None:
+    images, chosen = data.load("digits", "held_out"), np.arange(300)
+    found = data.fingerprint(images, chosen, pixels=False)
+    assert found == data.fingerprint(
+        replace(images, read=torch.zeros_like(every(images)).__getitem__), chosen, pixels=False
+    )
+    labels = images.labels.clone()
+    labels[299] += 1
+    assert found != data.fingerprint(replace(images, labels=labels), chosen, pixels=False)
+    assert found != data.fingerprint(images, chosen)
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10"])

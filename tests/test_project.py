@@ -24,6 +24,7 @@ LOCKED = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "dask_ml": "dask-ml", "mpl_toolkits": "matplotlib"} | {
     "array_api_compat": "array-api-compat",
     "google_crc32c": "google-crc32c",
+    "PIL": "pillow",
 }
 # What the engine `cuda` imports when it is asked for: the extra `gpu`.
 OPTIONAL = {"cupy": "cupy-cuda13x", "dask_cuda": "dask-cuda"}

@@ -188,7 +188,7 @@ def test_write__tells_sparse_prediction() -> None:
     }
     text = written({"sparse_prediction": {"conv1": values}})
     assert (
-        "the best single unit of the other network explains 30% (``conv1``) of the variance of a unit, "
+        "the best single unit of A explains 30% (``conv1``) of the variance of a unit of B, "
         "a LASSO of 5 (``conv1``) units 50% (``conv1``)."
     ) in text
     assert "Matched" not in text

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST, ImageFolder, ImageNet
@@ -136,14 +137,15 @@ def choose_probe(size: int, images: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(size)[:images]
 
 
-def fingerprint(images: Images, indices: np.ndarray) -> str:
-    """Digest of the ids, labels and pixels of some images, in order."""
+def fingerprint(images: Images, indices: np.ndarray, *, pixels: bool = True) -> str:
+    """Digest of the ids, labels and pixels of some images, in order; or without the pixels."""
     state = hashlib.sha256()
     for start in range(0, len(indices), 256):
         chosen = torch.from_numpy(indices[start : start + 256])
         state.update("\n".join(images.ids[i] for i in chosen).encode())
         state.update(images.labels[chosen].numpy().tobytes())
-        state.update(images.read(chosen).numpy().tobytes())
+        if pixels:
+            state.update(images.read(chosen).numpy().tobytes())
     return state.hexdigest()[:16]
 
 
@@ -161,7 +163,8 @@ def _small(data: str, split: Split, root: Path) -> Images:
     kind, place = SMALL[data]
     try:
         dataset = kind(root, train=split == "training", download=False)
-        if len(dataset.data) != len(dataset.targets):
+        labels = np.asarray(dataset.targets)
+        if len(dataset.data) != len(labels) or not 0 <= labels.min() <= labels.max() < len(dataset.classes):
             raise ValueError
     except (RuntimeError, OSError, ValueError, TypeError, AssertionError):  # what torchvision says of damage
         call = f"torchvision.datasets.{kind.__name__}({str(root)!r}, download=True)"
@@ -171,7 +174,7 @@ def _small(data: str, split: Split, root: Path) -> Images:
     pixels = np.asarray(dataset.data)
     pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
     ids = [f"{'train' if split == 'training' else 'test'}/{i:05d}" for i in range(len(dataset))]
-    return _in_memory(data, ids, pixels, np.asarray(dataset.targets), dataset.classes)
+    return _in_memory(data, ids, pixels, labels, dataset.classes)
 
 
 def _imagenet(split: Split, root: Path, image_size: int | None, threads: int) -> Images:
@@ -182,7 +185,7 @@ def _imagenet(split: Split, root: Path, image_size: int | None, threads: int) ->
             "torchvision.datasets.ImageNet unpacks the archives so"
         )
     try:
-        dataset = ImageNet(str(root), split=part)
+        dataset = ImageNet(str(root), split=part, loader=_rgb)
     except (RuntimeError, OSError) as error:
         raise InputError(f"imagenet: {root}: {' '.join(str(error).split())}") from None
     names = [", ".join(words) for words in dataset.classes]
@@ -192,7 +195,7 @@ def _imagenet(split: Split, root: Path, image_size: int | None, threads: int) ->
 def _folder(data: str, split: Split, root: Path, image_size: int | None, threads: int) -> Images:
     folder = root / data / ("train" if split == "training" else "test")
     try:
-        dataset = ImageFolder(str(folder))
+        dataset = ImageFolder(str(folder), loader=_rgb)
     except FileNotFoundError as error:
         raise InputError(f"{data}: {folder} needs a folder of images for each class ({error})") from None
     both = (path for part in ("train", "test") for path in (root / data / part).glob("*"))
@@ -202,6 +205,14 @@ def _folder(data: str, split: Split, root: Path, image_size: int | None, threads
             f"{data}: {folder} has no folder for {', '.join(missing)}; train and test need the same classes"
         )
     return _on_disk(data, dataset, folder, dataset.classes, image_size, 1, threads)
+
+
+def _rgb(path: str) -> Image.Image:
+    """As torchvision reads it, but for channels of more than 8 bits, of which Pillow makes white."""
+    with Image.open(path) as image:
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"mode {image.mode}, more than 8 bits a channel; make it one of 8 bits")
+        return image.convert("RGB")
 
 
 def _on_disk(

@@ -65,7 +65,7 @@ class Sentence:
 SENTENCES = (
     Sentence(
         "statistics",
-        "The mean activation of a unit is {}; {} of the samples are zero, {} of the units are dead.",
+        "The mean activation of a unit is {}; {} of the samples are zero; units dead in a network: {}.",
         {"mean_activation": ".2g", "share_zeros": ".0%", "n_dead": ".1f"},
         figure="activation_spectra",
     ),
@@ -85,7 +85,7 @@ SENTENCES = (
     ),
     Sentence(
         "mutual_information",
-        "By mutual information the best partner of a unit is the one it has by correlation for {} of the units; the "
+        "By mutual information the best partner of a unit of A is the one it has by correlation for {} of them; the "
         "rank correlation of information and \\|r\\|, over all pairs of units, is {}.",
         {"share_same_semi_a": ".0%", "rank_correlation_absolute": ".2f"},
         ("untrained", "permuted"),
@@ -93,8 +93,8 @@ SENTENCES = (
     ),
     Sentence(
         "sparse_prediction",
-        "On held-out images the best single unit of the other network explains {} of the variance of a unit, a LASSO "
-        "of {} units {}.",
+        "On held-out images the best single unit of A explains {} of the variance of a unit of B, a LASSO of {} units "
+        "{}.",
         {
             "r2_best_single_ab": ".0%",
             "mean_nonzero_one_standard_error_ab": ".0f",
@@ -104,8 +104,8 @@ SENTENCES = (
     ),
     Sentence(
         "sparse_prediction",
-        "For nine tenths of the best prediction from all units of the other network, one of them is enough for {} "
-        "of the units, two to five for {}, more are needed for {}; {} cannot be predicted.",
+        "For nine tenths of the best prediction from all units of A, one of them is enough for {} of the units of B, "
+        "two to five for {}, more are needed for {}; {} cannot be predicted.",
         {
             "share_one_ab": ".0%",
             "share_two_to_five_ab": ".0%",
@@ -127,7 +127,7 @@ SENTENCES = (
         "Within these clusters the units of one network explain {} of the variance of a unit of the other on held-out "
         "images, the best single one {}.",
         {"mean_r2_clusters": ".0%", "mean_best_r2_clusters": ".0%"},
-        ("untrained", "permuted"),
+        ("untrained", "permuted_labels"),
         "cluster_subspaces",
     ),
     Sentence(

@@ -266,7 +266,7 @@ def test_run__starts_anew_from_a_checkpoint_that_does_not_fit(
     assert weights(output) == weights(run(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("changed", ["learning_rate", "stages", "seed", "code", "versions"])
+@pytest.mark.parametrize("changed", ["learning_rate", "stages", "seed", "images", "code", "versions"])
 def test_run__throws_away_the_part_of_another_training(
     tmp_path: Path,
     interrupted: Callable[..., None],
@@ -283,6 +283,10 @@ def test_run__throws_away_the_part_of_another_training(
             chosen = recipe(["final"])
         case "seed":
             seed = 1
+        case "images":
+            splits: dict[str, data.Images] = {split: data.load("digits", split) for split in ("training", "held_out")}
+            splits["training"].pixels[-1, 0, 3, 3] += 1
+            monkeypatch.setattr(train.data, "load", lambda _, split, *more: splits[split])
         case "code":
             monkeypatch.setattr(train.provenance, "code_digest", lambda *_: "other")
         case "versions":

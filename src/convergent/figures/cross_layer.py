@@ -9,8 +9,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
     """Mean over pairs; a square marks the most similar layer of B for each layer of A; grey: not defined."""
     trained, null = stores["cross_layer"], untrained.get("cross_layer", [])
     maps = [(trained, style.stage(trained[0]))] + ([(null, "untrained")] if null else [])
-    side = layer_map.side(trained[0])
-    figure = Figure(figsize=(side * len(maps) + 0.9, side + 0.4), layout="constrained", dpi=150)
+    width, height = layer_map.size(trained[0])
+    figure = Figure(figsize=(width * len(maps) + 0.9, height + 0.4), layout="constrained", dpi=150)
     axes = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
     for axis, (opened, title) in zip(axes, maps, strict=True):
         image = layer_map.draw(axis, opened, "cka_debiased")

@@ -47,8 +47,8 @@ def _pairs(axis: Axes, measured: xr.Dataset, correlation: xr.Dataset) -> None:
     """Every pair of live units; ringed, the best partners by information, filled where they are those by r too."""
     r, information = correlation["r"].values, measured["information"].values
     for suffix, colour, label in (
-        ("_permuted", style.PERMUTED, "B's images permuted"),
         ("", style.TRAINED, "pair of units"),
+        ("_permuted", style.PERMUTED, "B's images permuted"),
     ):
         x, y = correlation[f"r{suffix}"].values.ravel(), measured[f"information{suffix}"].values.ravel()
         step = math.ceil(x.size / POINTS)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -50,12 +51,15 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=device == "cuda")
     torch.backends.cudnn.benchmark = not settings.deterministic
 
+    images = data.load(recipe.data, "training", data_root, recipe.image_size, settings.threads)
     shaping = SHAPING_DIGITS if recipe.data == "digits" else SHAPING
     # What the weights depend on; a part begun with anything else is thrown away.
     identity = {
         "recipe": asdict(recipe),
         "network": network_identity(recipe, Path()),
         "seed": seed,
+        # of images on disk, ids and labels alone: to read them all takes as long as an epoch
+        "training_fingerprint": data.fingerprint(images, np.arange(len(images)), pixels=images.pixels is not None),
         "code_digest": provenance.code_digest("steps.train"),
         "versions": {name: version for name, version in provenance.versions().items() if name in shaping},
         "device": device,
@@ -65,15 +69,20 @@ def run(*, recipe: Recipe, seed: int, threads: int | None, data_root: Path | Non
         if _is_finished(output, identity):
             return
         if not _is_finished(part, identity):
-            _train(recipe, seed, data_root, part, identity, device)
+            _train(recipe, seed, images, data_root, part, identity, device)
         replacement.exchange(part, output)
 
 
 def _train(
-    recipe: Recipe, seed: int, data_root: Path | None, part: Path, identity: dict[str, object], device: str
+    recipe: Recipe,
+    seed: int,
+    images: data.Images,
+    data_root: Path | None,
+    part: Path,
+    identity: dict[str, object],
+    device: str,
 ) -> None:
     settings = recipe.training
-    images = data.load(recipe.data, "training", data_root, recipe.image_size, settings.threads)
     held_out = data.load(recipe.data, "held_out", data_root, recipe.image_size, settings.threads)
     training.seed_epoch(seed, 0)
     network = networks.of_recipe(recipe, images)
@@ -98,7 +107,7 @@ def _alone(output: Path) -> Iterator[None]:
 
 
 def _is_finished(output: Path, identity: dict[str, object]) -> bool:
-    """Whether the weights are there, by the same recipe, seed, code and versions."""
+    """Whether the weights are there, by the same recipe, seed, images, code and versions."""
     try:
         content = read_sealed(output / "training.json", "checkpoints")
     except InputError:
