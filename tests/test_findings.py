@@ -62,7 +62,7 @@ def test_page__shows_pictures_that_are_there() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", PAGE.read_text(encoding="utf-8"))
     assert shown
     missing = [path for path in shown if not (PAGE.parent / path).is_file()]
-    unused = {path.name for path in (PAGE.parent / "findings").glob("*.png")} - {Path(path).name for path in shown}
+    unused = {path.name for path in (PAGE.parent / "findings").glob("*.webp")} - {Path(path).name for path in shown}
     assert not missing
     assert not unused
 

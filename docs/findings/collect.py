@@ -52,7 +52,7 @@ FIGURES = {
     f"{ACROSS}/all/all": ("ensemble",),
 }
 DIGITS = 4  # significant ones, in the compact tables
-PIXELS = 1200, 1500  # width and height of a figure, at most
+PIXELS = 1800, 1800  # width and height of a figure, at most
 BOTH = ("ab", "ba")
 POOLED = "all of "  # pairs of several networks together
 UNTRAINED = "untrained"  # the comparison, and the kind of null
@@ -68,7 +68,7 @@ class Column:
     measure: str
     statistic: str
     null: str | None = None
-    share: bool = False
+    form: str = "z.2f"
     comparison: str = ""  # where it is not that of the table
     network: str = ""  # likewise
 
@@ -77,6 +77,10 @@ class Column:
 
     def against(self, heading: str, null: str) -> "Column":
         return replace(self, heading=heading, null=null)
+
+    def of_untrained(self, permuted: str, null: str) -> "Column":
+        """A null of two untrained networks; its star is of theirs."""
+        return replace(self, heading=f"untrained, {permuted} permuted", comparison=UNTRAINED, null=null)
 
 
 @dataclass(frozen=True)
@@ -91,17 +95,24 @@ class Table:
 
 
 def _share(heading: str, measure: str, statistic: str) -> Column:
-    return Column(heading, measure, statistic, share=True)
+    return Column(heading, measure, statistic, form="z.1%")
 
 
 SEMI = Column("best partner, r", "matching", "mean_r_semi_both")
 ONE_TO_ONE = Column("one to one, r", "matching", "mean_r_one_to_one")
 NO_PARTNER = _share("no partner > 0.5", "matching", "share_no_partner_semi_both")
+MUTUAL = Column("mutual best partners", "matching", "n_mutual_nearest", form="z.1f")
+PARTNERS = [
+    MUTUAL,
+    _share("same partner", "matching", "share_same_partner_both"),
+    _share("distinct partners", "matching", "share_distinct_partners_both"),
+]
 SAME = _share("same best partner", "mutual_information", "share_same_semi_both")
 EIGHT = Column("of the best 8, shared", "mutual_information", "n_best_8_shared")
 RANKS = Column("rank correlation with \\|r\\|", "mutual_information", "rank_correlation_absolute")
 CLUSTERS = _share("clusters of both networks", "clustering", "share_clusters_with_both")
 OF_CLUSTER = Column("R² from the cluster", "clustering", "mean_r2_clusters")
+BEST_OF_CLUSTER = Column("R² from its best unit", "clustering", "mean_best_r2_clusters")
 BEST_UNIT = Column("R², best unit", "sparse_prediction", "r2_best_single_both")
 ALL_UNITS = Column("R², all units", "sparse_prediction", "r2_least_squares_both")
 CODES = [
@@ -110,18 +121,20 @@ CODES = [
 ]
 DEAD = _share("dead units", "subspace_match", "share_dead")
 AREA = Column("mean over ε", "subspace_match", "area_live")
-PERMUTED_UNTRAINED = replace(AREA, heading="untrained, images permuted", comparison=UNTRAINED, null="permuted")
-MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}_live") for e in ("0.3", "0.5")}
+MATCH = {e: _share(f"ε = {e}", "subspace_match", f"similarity_at_{e}_live") for e in ("0.15", "0.25", "0.3", "0.5")}
 MINIMAL = Column("median minimal match, ε = 0.5", "subspace_match", "median_minimal_size")
 MINIMAL_PAIRS = _share("of two units", "subspace_match", "share_minimal_pairs")
 SAMPLED = {e: _share(f"ε = {e}", "subspace_match_sampled", f"similarity_at_{e}") for e in ("0.3", "0.5")}
-MATCHED = [column for of in (*MATCH.values(), AREA) for column in (of, of.against("untrained", "untrained"))]
+MATCHED = {e: [of, of.against("untrained", "untrained")] for e, of in (MATCH | {"area": AREA}).items()}
 STITCHED = {
     name: _share(heading, "stitching", f"accuracy_{name}")
     for name, heading in {"one_to_one": "one to one", "lasso_few": "≤ 5 units", "least_squares": "all units"}.items()
 }
+BY_NUMBER = _share("by number", "stitching", "accuracy_identity")
+RARE = _share("rarest quarter", "unit_removal", "lost_rare")
+SHARED = _share("most shared quarter", "unit_removal", "lost_shared")
 REMOVED = _share("shared − rare", "unit_removal", "lost_shared_minus_rare")
-GAIN = _share("gain", "ensemble", "gain")
+GAIN = Column("gain", "ensemble", "gain", form="z.2%")
 ERRORS = Column("correlation of errors", "ensemble", "error_correlation")
 BY_DISSIMILARITY = Column("correlation of gain and 1 − r over pairs", "ensemble", "correlation_gain_dissimilarity")
 IMAGES = Column("dissimilarity 1 − r", "rsa", "spearman_correlation")
@@ -161,9 +174,14 @@ TABLES = (
                 ONE_TO_ONE.against("untrained", "untrained"),
                 ONE_TO_ONE.against("B's axes rotated", "rotated"),
                 ONE_TO_ONE.against("B's images permuted", "permuted"),
-                _share("same partner", "matching", "share_same_partner_both"),
+                ONE_TO_ONE.of_untrained("images", "permuted"),
                 NO_PARTNER,
                 NO_PARTNER.against("untrained", "untrained"),
+            ],
+            "partners": [
+                column
+                for of in PARTNERS
+                for column in (of, of.against("untrained", "untrained"), of.against("B's axes rotated", "rotated"))
             ],
             "information": [
                 SAME,
@@ -178,9 +196,17 @@ TABLES = (
             "clusters": [
                 CLUSTERS,
                 CLUSTERS.against("labels permuted", "permuted_labels"),
-                OF_CLUSTER,
-                OF_CLUSTER.against("untrained", "untrained"),
-                Column("R² from its best unit", "clustering", "mean_best_r2_clusters"),
+                CLUSTERS.against("B's images permuted", "permuted"),
+                *(
+                    column
+                    for of in (OF_CLUSTER, BEST_OF_CLUSTER)
+                    for column in (
+                        of,
+                        of.against("labels permuted", "permuted_labels"),
+                        of.against("untrained", "untrained"),
+                        of.of_untrained("labels", "permuted_labels"),
+                    )
+                ),
             ],
             "whole_layers": [
                 BEST_UNIT,
@@ -188,6 +214,7 @@ TABLES = (
                 ALL_UNITS,
                 ALL_UNITS.against("untrained", "untrained"),
                 ALL_UNITS.against("B's images permuted", "permuted"),
+                ALL_UNITS.of_untrained("images", "permuted"),
             ],
             "codes": [
                 BEST_UNIT,
@@ -211,14 +238,16 @@ TABLES = (
                 _share("intact", "stitching", "accuracy_intact"),
                 *(
                     column
-                    for stitched in STITCHED.values()
+                    for stitched in (*STITCHED.values(), BY_NUMBER)
                     for column in (stitched, stitched.against("sender untrained", "untrained_sender"))
                 ),
-                _share("by number", "stitching", "accuracy_identity"),
+                BY_NUMBER.against("units at their mean", "mean_activation"),
             ],
             "removal": [
-                _share("rarest quarter", "unit_removal", "lost_rare"),
-                _share("most shared quarter", "unit_removal", "lost_shared"),
+                RARE,
+                RARE.against("at random", "random_units"),
+                SHARED,
+                SHARED.against("at random", "random_units"),
                 REMOVED,
                 REMOVED.against("by variance", "variance"),
                 REMOVED.against("at random", "random_units"),
@@ -260,6 +289,7 @@ TABLES = (
                 for column in (of, replace(MATCH[e], heading="all positions", statistic=f"similarity_at_{e}"))
             ],
         ),
+        "small_distances": Table(WANG, "trained", SMALL, [column for e in ("0.15", "0.25") for column in MATCHED[e]]),
         "gains_all": Table(ACROSS, "across + within", f"{POOLED}cifar10", [BY_DISSIMILARITY]),
         "layers_across": Table(ACROSS, "across", f"{SMALL}--{RESNET}", BEST),
         "layers_small": Table(ACROSS, "within", SMALL, WITHIN),
@@ -286,10 +316,10 @@ TABLES = (
             "subspaces": [
                 DEAD,
                 DEAD.among("untrained", UNTRAINED),
-                *MATCHED,
+                *(column for e in ("0.3", "0.5", "area") for column in MATCHED[e]),
                 AREA.against("B's images permuted", "permuted"),
                 AREA.against("only means shared", "chance"),
-                PERMUTED_UNTRAINED,
+                AREA.of_untrained("images", "permuted"),
                 Column("ε of the whole layer", "subspace_match", "epsilon_full"),
                 MINIMAL,
                 MINIMAL.against("untrained", "untrained"),
@@ -306,7 +336,11 @@ TABLES = (
         for name, columns in {
             "unmatched": [
                 replace(column, statistic=column.statistic.removesuffix("_live"))
-                for column in (*MATCHED, AREA.against("B's images permuted", "permuted"), PERMUTED_UNTRAINED)
+                for column in (
+                    *(column for e in ("0.15", "0.3", "0.5", "area") for column in MATCHED[e]),
+                    AREA.against("B's images permuted", "permuted"),
+                    AREA.of_untrained("images", "permuted"),
+                )
             ],
             "dead": [DEAD.among(heading, comparison) for heading, comparison in STAGES.items()],
         }.items()
@@ -360,7 +394,7 @@ def _cell(row: pd.Series, column: Column) -> str:
     def number(value: float) -> str:
         if math.isnan(value):
             return "–"
-        return f"{value:.1%}" if column.share else f"{value:.2f}"
+        return f"{value:{column.form}}"
 
     if column.null is not None:
         return number(row["null"]) + (" *" if row["beyond"] else "")
@@ -487,6 +521,27 @@ def spectra(folder: Path) -> Iterator[dict[str, object]]:
                 }
 
 
+def ridges(folder: Path) -> Iterator[dict[str, object]]:
+    """Rows of the mean over ε at each ridge, trained: means over pairs, dead units as unmatched."""
+    for network in (SMALL, RESNET):
+        paths = sorted(folder.glob(f"{network}-*-final--{network}-*-final.zarr"))
+        opened = [store.read(path, "measure").layers for path in paths]
+        for layer, first in opened[0].items():
+            for i, ridge in enumerate(first["ridge"].values):
+                values = np.array([float(layers[layer]["area_ridge"][i]) for layers in opened])
+                mean, error = tables.over_seeds([path.stem for path in paths], values)
+                yield {
+                    "comparison": "trained",
+                    "pair": f"{network}-all",
+                    "layer": layer,
+                    "measure": "subspace_match",
+                    "statistic": f"area_at_ridge_{ridge:.0e}",
+                    "value": mean,
+                    "standard_error": error,
+                    "beyond": False,
+                }
+
+
 def collect(results: Path) -> None:
     """Write all that the page cites."""
     for experiment in (LI, WANG, ACROSS):
@@ -495,6 +550,8 @@ def collect(results: Path) -> None:
         if experiment == LI:
             penalties = published_penalties(folder / "measures" / "sparse_prediction")
             rows = pd.concat([rows, pd.DataFrame([*penalties, *spectra(folder / "measures" / "statistics")])])
+        if experiment == WANG:
+            rows = pd.concat([rows, pd.DataFrame(ridges(folder / "measures" / "subspace_match"))])
         rows.to_csv(HERE / f"{experiment}.csv", index=False, float_format=f"%.{DIGITS}g")
         shutil.copy(folder / "tables" / "reading.rst", HERE / f"{experiment}.rst")
     for drawn, figures in FIGURES.items():
@@ -502,7 +559,7 @@ def collect(results: Path) -> None:
         for figure in figures:
             picture = Image.open(results / experiment / "figures" / comparison / networks / f"{figure}.png")
             picture.thumbnail(PIXELS)
-            picture.convert("RGB").quantize(256).save(HERE / f"{networks}_{figure}.png", optimize=True)
+            picture.convert("RGB").save(HERE / f"{networks}_{figure}.webp", quality=90)
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
