@@ -1,5 +1,6 @@
 """The joint correlation of one pair, its units sorted into clusters, and what clusters are under two nulls."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import dendrogram
 
 from convergent.figures import style
@@ -31,9 +33,8 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         upper, tree, lower, beside = (figure.add_subplot(grid[row, column]) for row in range(4))
         order, net, edges = spectral_order(clusters)
         image = _sorted(upper, joint, order, net)
-        for edge in edges:
-            upper.axhline(edge - 0.5, color="black", linewidth=0.3)
-            upper.axvline(edge - 0.5, color="black", linewidth=0.3)
+        for start, end in pairwise([0, *edges, len(order)]):
+            upper.add_patch(Rectangle((start - 0.5, start - 0.5), end - start, end - start, fill=False, linewidth=0.5))
         upper.set_title(layer)
         leaves = clusters["leaf_order"].values
         if clusters["linkage"].sel(column="distance").any():  # no tree without weights
