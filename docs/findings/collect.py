@@ -181,7 +181,12 @@ TABLES = (
             "partners": [
                 column
                 for of in PARTNERS
-                for column in (of, of.against("untrained", "untrained"), of.against("B's axes rotated", "rotated"))
+                for column in (
+                    of,
+                    of.against("untrained", "untrained"),
+                    of.against("B's axes rotated", "rotated"),
+                    of.against("B's images permuted", "permuted"),
+                )
             ],
             "information": [
                 SAME,
