@@ -98,7 +98,7 @@ def test_page__writes_short_only_names_of_statistics() -> None:
 @pytest.mark.parametrize("path", sorted(DOCS.glob("findings/*.csv")), ids=lambda path: path.stem)
 def test_code__names_every_statistic_of_the_committed_results(path: Path) -> None:
     rows = pd.read_csv(path)[["measure", "statistic"]].drop_duplicates()
-    rows = rows[~rows["statistic"].str.match("li2016_|mean_of_|share_dead$")]  # added by collect.py
+    rows = rows[~rows["statistic"].str.match("li2016_|mean_of_|area_at_ridge_|share_dead$")]  # added by collect.py
     assert len(rows) > 20
     for measure, statistic in rows.itertuples(index=False):  # …_both and …_live too, made there of these
         stem = statistic.removesuffix("_both")

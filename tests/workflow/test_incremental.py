@@ -150,7 +150,7 @@ MODULES: dict[str, set[str]] = {
     "measures/forward_selection": SPARSE,
     **{f"measures/{name}": SPARSE | {"layer_pairs", "maps"} for name in ("held_out", "least_squares")},
     "tables": {"summary"} | OVER_SEEDS,
-    "snapshots": {"summary", "cross_layer"} | OVER_SEEDS,
+    "snapshots": {"summary", "cross_layer", "figure layer_pairs"} | OVER_SEEDS,
     "gain": {"summary", "figure ensemble"},
     "measure_kinds": {"summary", "figure ensemble"},
     "reading": {"summary"},
