@@ -23,7 +23,6 @@ from scipy.special import stdtrit
 
 from convergent import store, tables
 from convergent.measures.subspace_match import COUNTS
-from convergent.snapshots import network_of
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "findings.md"
@@ -487,25 +486,32 @@ def _share_live(counted: pd.DataFrame, column: str) -> pd.Series:
     return 1 - (counts["n_dead_a"] + counts["n_dead_b"]) / (counts["n_units_a"] + counts["n_units_b"])
 
 
+def _row(
+    network: str, layer: str, measure: str, statistic: str, value: float, standard_error: float = math.nan
+) -> dict[str, object]:
+    """A row that no summary holds, of all pairs of a trained network, with no null."""
+    return {
+        "comparison": "trained",
+        "pair": f"{network}-all",
+        "layer": layer,
+        "measure": measure,
+        "statistic": statistic,
+        "value": value,
+        "standard_error": standard_error,
+        "beyond": False,
+    }
+
+
 def published_penalties(folder: Path) -> Iterator[dict[str, object]]:
-    """Rows of the loss and the number of units at each λ of Li et al. 2016, which no summary holds: of all pairs."""
+    """Rows of the loss and the number of units at each λ of Li et al. 2016."""
     paths = sorted(folder.glob("*-final--*-final.zarr"))
     opened = [store.read(path, "measure").layers for path in paths]
     for layer, first in opened[0].items():
         for i, penalty in enumerate(first["li2016_lambda"].values):
             for name in ("loss", "n_nonzero"):
                 values = [np.mean([layers[layer][f"li2016_{name}_{d}"][i] for d in BOTH]) for layers in opened]
-                mean, error = tables.over_seeds([path.stem for path in paths], np.array(values))
-                yield {
-                    "comparison": "trained",
-                    "pair": f"{network_of(paths[0].stem)}-all",
-                    "layer": layer,
-                    "measure": "sparse_prediction",
-                    "statistic": f"li2016_{name}_at_{penalty:.3g}",
-                    "value": mean,
-                    "standard_error": error,
-                    "beyond": False,
-                }
+                found = tables.over_seeds([path.stem for path in paths], np.array(values))
+                yield _row(SMALL, layer, "sparse_prediction", f"li2016_{name}_at_{penalty:.3g}", *found)
 
 
 def spectra(folder: Path) -> Iterator[dict[str, object]]:
@@ -515,36 +521,19 @@ def spectra(folder: Path) -> Iterator[dict[str, object]]:
         means = [layers[layer]["mean"].values for layers in opened]
         for name, of in {"top": np.max, "median": np.median}.items():
             for extreme, value in {"least": min(map(of, means)), "most": max(map(of, means))}.items():
-                yield {
-                    "comparison": "trained",
-                    "pair": f"{SMALL}-all",
-                    "layer": layer,
-                    "measure": "statistics",
-                    "statistic": f"mean_of_{name}_{extreme}",
-                    "value": value,
-                    "beyond": False,
-                }
+                yield _row(SMALL, layer, "statistics", f"mean_of_{name}_{extreme}", value)
 
 
 def ridges(folder: Path) -> Iterator[dict[str, object]]:
-    """Rows of the mean over ε at each ridge, trained: means over pairs, dead units as unmatched."""
+    """Rows of the mean over ε at each ridge, dead units as unmatched."""
     for network in (SMALL, RESNET):
         paths = sorted(folder.glob(f"{network}-*-final--{network}-*-final.zarr"))
         opened = [store.read(path, "measure").layers for path in paths]
         for layer, first in opened[0].items():
             for i, ridge in enumerate(first["ridge"].values):
                 values = np.array([float(layers[layer]["area_ridge"][i]) for layers in opened])
-                mean, error = tables.over_seeds([path.stem for path in paths], values)
-                yield {
-                    "comparison": "trained",
-                    "pair": f"{network}-all",
-                    "layer": layer,
-                    "measure": "subspace_match",
-                    "statistic": f"area_at_ridge_{ridge:.0e}",
-                    "value": mean,
-                    "standard_error": error,
-                    "beyond": False,
-                }
+                found = tables.over_seeds([path.stem for path in paths], values)
+                yield _row(network, layer, "subspace_match", f"area_at_ridge_{ridge:.0e}", *found)
 
 
 def collect(results: Path) -> None:
