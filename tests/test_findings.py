@@ -146,7 +146,7 @@ def _summary(dead: dict[str, list[tuple[int, int]]], layers: int) -> pd.DataFram
             rows += _rows("trained", trained, f"layer{layer}", counts | of_trained)
             rows += _rows("untrained", untrained, f"layer{layer}", _counts(dead["untrained"][i]) | of_untrained)
     table = pd.DataFrame(rows, columns=tables.COLUMNS)
-    table = pd.concat([table, *tables.over_pairs(table)])
+    table = pd.concat([table, tables.over_pairs(table)])
     return pd.read_csv(StringIO(table.to_csv(index=False)))
 
 

@@ -96,13 +96,16 @@ def test_rows__leave_out_a_null_that_is_not_defined(own: float, plus: tuple[floa
 
 
 def test_summarise__adds_the_mean_over_pairs(table: pd.DataFrame) -> None:
-    assert list(table.columns) == tables.COLUMNS
+    assert list(table.columns) == [*tables.COLUMNS, *tables.OF_MEANS]
     over = table[table["pair"] == "net-all"]
     assert len(table) == len(over) * 4 == 32
     row = over[(over["layer"] == "fc") & (over["statistic"] == "minus")].set_index("null_kind")
     np.testing.assert_allclose(row["value"], -3)
     np.testing.assert_allclose(row["standard_error"], ERROR)
     assert row["null"].to_dict() == pytest.approx({"untrained": -1.5, "permuted": -NULL})
+    assert row["excess_standard_error"].to_dict() == pytest.approx({"untrained": ERROR / 2, "permuted": ERROR})
+    assert set(row["verdict"]) == {"not told apart"}
+    assert table.loc[table["pair"] != "net-all", tables.OF_MEANS].isna().all(axis=None)
 
 
 def test_summarise__keeps_comparisons_and_measures_apart() -> None:
@@ -126,9 +129,9 @@ def test_summarise__keeps_networks_apart() -> None:
         assert over.set_index("null_kind")["null"].to_dict() == pytest.approx(
             {"untrained": 1.5 * scale, "permuted": NULL}
         )
-        found = tables.excess(table, *of, "permuted")
+        found = tables.against(table, *of, "permuted")
         assert list(found) == ["conv1", "fc"]
-        assert found["fc"] == pytest.approx((3 * scale - NULL, ERROR * scale, 3))
+        assert found["fc"][:2] == pytest.approx((3 * scale - NULL, ERROR * scale))
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (np.nan, 2.0, 3.0)])
@@ -191,32 +194,58 @@ def test_over_seeds__has_no_error_where_every_pair_shares_a_seed() -> None:
     assert np.isnan(error)
 
 
-def test_excess__is_the_difference_to_the_null_by_layer(table: pd.DataFrame) -> None:
+def test_against__is_the_difference_to_the_null_by_layer(table: pd.DataFrame) -> None:
     of = ("same", "net", "matching", "plus")
-    found = tables.excess(table, *of, "untrained")
+    found = tables.against(table, *of, "untrained")
     assert list(found) == ["conv1", "fc"]
-    assert found["fc"] == pytest.approx((1.5, ERROR / 2, 3))
-    assert tables.excess(table, *of, "permuted")["fc"] == pytest.approx((3 - NULL, ERROR, 3))
-    assert tables.excess(table, *of, "rotated") == {}
-    assert tables.excess(table, "same", "other", "matching", "plus", "permuted") == {}
+    assert found["fc"] == (pytest.approx(1.5), pytest.approx(ERROR / 2), "not told apart")
+    assert tables.against(table, *of, "permuted")["fc"][:2] == pytest.approx((3 - NULL, ERROR))
+    assert tables.against(table, *of, "rotated") == {}
+    assert tables.against(table, "same", "other", "matching", "plus", "permuted") == {}
 
 
-@pytest.mark.parametrize("lacking", [PAIRS, PAIRS[1:2]])
-def test_excess__names_a_layer_whose_null_is_not_defined_for_every_pair(lacking: tuple[str, ...]) -> None:
-    table = tables.summarise(results())
-    without = (table["layer"] == "fc") & (table["null_kind"] == "permuted") & table["pair"].isin(lacking)
-    found = tables.excess(table[~without], "same", "net", "matching", "plus", "permuted")
+@pytest.mark.parametrize("lacking", [(0, 1, 2), (1,)])
+def test_against__names_a_layer_whose_null_is_not_defined_for_every_pair(lacking: tuple[int, ...]) -> None:
+    of_pairs = results()
+    for i in lacking:
+        of_pairs[i].store.layers["fc"]["summary_null"][:] = np.nan
+    found = tables.against(tables.summarise(of_pairs), "same", "net", "matching", "plus", "permuted")
     assert list(found) == ["conv1", "fc"]
-    assert np.isfinite(found["conv1"]).all()
+    assert np.isfinite(found["conv1"][:2]).all()
     assert np.isnan(found["fc"][:2]).all()
+    assert found["fc"][2] == ""
 
 
-def test_excess__counts_seeds_not_pairs() -> None:
+def test_against__counts_seeds_not_pairs() -> None:
+    """Six pairs of four seeds: the interval has three degrees of freedom."""
     pairs = [f"net-s{p}-final--net-s{q}-final" for p in range(8, 12) for q in range(8, p)]
-    table = tables.summarise(Result("same", pair, "matching", store(i), None) for i, pair in enumerate(pairs))
-    mean, error, seeds = tables.excess(table, "same", "net", "matching", "plus", "permuted")["fc"]
-    assert (mean, error) == pytest.approx(tables.over_seeds(pairs, np.arange(6) - NULL))
-    assert seeds == 4
+    bound = stats.t(3).ppf(0.975) * tables.over_seeds(pairs, np.arange(6.0))[1]
+    for beyond, verdict in ((0.99, "not told apart"), (1.01, "larger")):
+        values = np.arange(6) - 2.5 + NULL + beyond * bound
+        of_pairs = (Result("same", pair, "matching", store(i), None) for pair, i in zip(pairs, values, strict=True))
+        found = tables.against(tables.summarise(of_pairs), "same", "net", "matching", "plus", "permuted")["fc"]
+        assert found[:2] == pytest.approx(tables.over_seeds(pairs, values - NULL))
+        assert found[2] == verdict
+
+
+@pytest.mark.parametrize(
+    ("excess", "error", "seeds", "verdict"),
+    [
+        (4.31, 1.0, 3, "larger"),  # Student's t of two degrees of freedom: 4.303
+        (4.29, 1.0, 3, "not told apart"),
+        (-4.29, 1.0, 3, "not told apart"),
+        (-4.31, 1.0, 3, "smaller"),
+        (3.19, 1.0, 4, "larger"),  # of three: 3.182
+        (3.17, 1.0, 4, "not told apart"),
+        (0.0, 0.0, 3, "no spread"),
+        (0.5, 1e-10, 3, "no spread"),
+        (2e10, 1.0, 3, "no spread"),
+        (np.nan, np.nan, 3, ""),
+        (0.5, np.nan, 2, ""),
+    ],
+)
+def test_verdict__is_students_t(excess: float, error: float, seeds: int, verdict: str) -> None:
+    assert tables.verdict(excess, error, seeds) == verdict
 
 
 def test_means__are_by_layer(table: pd.DataFrame) -> None:

@@ -3,9 +3,9 @@
     python docs/findings/collect.py RESULTS
 
 RESULTS is the results folder of the small experiments. Of each, `{experiment}.csv` keeps the means over pairs of
-`summary.csv` and how far they lie from their nulls, `{experiment}.rst` the report in words; the tables between
-`<!-- name -->` and `<!-- end -->` in docs/findings.md are written anew from the first. A test holds the page to them.
-Shares of live units, and means over both directions (`…_both`), are computed pair by pair.
+`summary.csv`, `{experiment}.rst` the report in words; the tables between `<!-- name -->` and `<!-- end -->` in
+docs/findings.md are written anew from the first. A test holds the page to them. Shares of live units, and means over
+both directions (`…_both`), are computed pair by pair.
 """
 
 import math
@@ -14,12 +14,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.special import stdtrit
 
 from convergent import store, tables
 from convergent.measures.subspace_match import COUNTS
@@ -401,29 +399,8 @@ def _cell(row: pd.Series, column: Column) -> str:
         return f"{value:{column.form}}"
 
     if column.null is not None:
-        return number(row["null"]) + (" *" if row["beyond"] else "")
+        return number(row["null"]) + (" *" if row["verdict"] in (tables.LARGER, tables.SMALLER) else "")
     return number(row["value"]) + (f" ± {number(row['standard_error'])}" if row["standard_error"] >= 0 else "")
-
-
-def compact(summary: pd.DataFrame) -> pd.DataFrame:
-    """The means over pairs, and by how much they differ from their nulls, pair by pair.
-
-    ``excess`` and ``excess_standard_error``, over seeds; ``beyond``: outside the 95 % interval of Student's t.
-    """
-    means = summary[_over_pairs(summary)].reset_index(drop=True)
-    excess = pd.DataFrame([_excess(summary, row) for _, row in means.iterrows()])
-    return pd.concat([means, excess], axis="columns")
-
-
-def _excess(summary: pd.DataFrame, row: pd.Series) -> dict[str, float | bool]:
-    of = (row["comparison"], row["pair"].removesuffix("-all"), row["measure"], row["statistic"], row["null_kind"])
-    mean, error, seeds = tables.excess(summary, *of).get(row["layer"], (math.nan, math.nan, 0))
-    return {"excess": mean, "excess_standard_error": error, "beyond": bool(_beyond(mean, error, seeds))}
-
-
-def _beyond(mean: Any, error: Any, seeds: int) -> Any:
-    varies = error > 1e-9 * np.maximum(abs(mean), 1)  # the same in every pair is no evidence
-    return varies & (abs(mean) > stdtrit(seeds - 1, 0.975) * error)
 
 
 def _over_pairs(rows: pd.DataFrame) -> pd.Series:
@@ -433,8 +410,8 @@ def _over_pairs(rows: pd.DataFrame) -> pd.Series:
 def with_derived(summary: pd.DataFrame) -> pd.DataFrame:
     """A summary with what is derived from it, of every pair and as means over pairs."""
     of_pairs = summary[~_over_pairs(summary)]
-    derived = pd.concat([of_both_directions(of_pairs), per_live_unit(of_pairs)])[summary.columns]
-    return pd.concat([summary, derived, *tables.over_pairs(derived)], ignore_index=True)
+    derived = pd.concat([of_both_directions(of_pairs), per_live_unit(of_pairs)])[tables.COLUMNS]
+    return pd.concat([summary, derived, tables.over_pairs(derived)], ignore_index=True)
 
 
 def of_both_directions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -475,7 +452,7 @@ def per_live_unit(rows: pd.DataFrame) -> pd.DataFrame:
     shares["null"] /= shares["live_null"]
     dead = counted.drop_duplicates(OF_PAIR).join(live, on=OF_PAIR)
     dead = dead.assign(
-        statistic=DEAD.statistic, value=1 - dead["live"], standard_error=np.nan, null=np.nan, null_kind=np.nan
+        statistic=DEAD.statistic, value=1 - dead["live"], standard_error=np.nan, null=np.nan, null_kind=""
     )
     return pd.concat([shares, dead], ignore_index=True)
 
@@ -498,7 +475,6 @@ def _row(
         "statistic": statistic,
         "value": value,
         "standard_error": standard_error,
-        "beyond": False,
     }
 
 
@@ -540,7 +516,8 @@ def collect(results: Path) -> None:
     """Write all that the page cites."""
     for experiment in (LI, WANG, ACROSS):
         folder = results / experiment
-        rows = compact(with_derived(pd.read_csv(folder / "tables" / "summary.csv")))
+        rows = with_derived(pd.read_csv(folder / "tables" / "summary.csv").fillna({"null_kind": ""}))
+        rows = rows[_over_pairs(rows)]
         if experiment == LI:
             penalties = published_penalties(folder / "measures" / "sparse_prediction")
             rows = pd.concat([rows, pd.DataFrame([*penalties, *spectra(folder / "measures" / "statistics")])])

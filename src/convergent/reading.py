@@ -7,6 +7,7 @@ comparison that only serves as the null of another is not read by itself.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -19,11 +20,18 @@ from convergent.store import Store
 
 TITLE = "Do independently trained networks learn the same representations?"
 AT = "_at_"  # before the distance ε in the name of a statistic
-UNTESTED = "untested, for want of a standard error over at least three seeds, in"
 UNTOLD = ", untested, for want of four seeds"
 UNDEFINED_WITHOUT = ", untested, as it is not defined without every one of the seeds"
-NO_SPREAD = "the same in every pair, so untested, in"
-UNDEFINED = "not defined for every pair, so untested, in"
+UNDEFINED = "undefined"  # beside the verdicts of `tables.verdict`
+VERDICTS = {
+    tables.LARGER: "larger in",
+    tables.SMALLER: "smaller in",
+    tables.ALIKE: "not told apart in",
+    tables.NO_VERDICT: "untested, for want of a standard error over at least three seeds, in",
+    tables.NO_SPREAD: "the same in every pair, so untested, in",
+    UNDEFINED: "not defined for every pair, so untested, in",
+}
+FEW = 2  # layers that are told one by one
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
     "is beyond the 95 % interval of Student's t, layers not corrected for one another. "
@@ -301,10 +309,10 @@ def _sentences(
         epsilon = statistics[0].partition(AT)[2]
         said = [sentence.text.format(*ranges, epsilon=epsilon, **details[of])]
         for kind in sentence.nulls:
-            excess = tables.excess(table, *of, statistics[0], kind)
-            if excess:
+            against = tables.against(table, *of, statistics[0], kind)
+            if against:
                 this = "this" if len(means) == 1 else "the first"
-                said.append(f"Against {NULLS[kind]}, {this} is {_verdict(excess)}.")
+                said.append(f"Against {NULLS[kind]}, {this} is {_verdicts(against)}.")
         if sentence.figure in comparison["figures"]:
             said.append(f"(Figure *{sentence.figure}*.)")
         yield " ".join(said)
@@ -339,37 +347,46 @@ def _range(means: Mapping[str, float], form: str) -> str:
         return f"{defined[tables.WHOLE]:z{form}}"
     least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)
     undefined = [layer for layer in means if layer not in defined]
-    missing = f" (undefined in {', '.join(undefined)})" if undefined else ""
+    missing = f" (undefined in {_runs(undefined, list(means))})" if undefined else ""
     low, high = f"{defined[least]:z{form}}", f"{defined[largest]:z{form}}"
     if len(defined) == 1:
         return f"{low} (``{least}``){missing}"
     return f"{low}{missing}" if low == high else f"{low} (``{least}``) to {high} (``{largest}``){missing}"
 
 
-def _verdict(excess: Mapping[str, tuple[float, float, int]]) -> str:
+def _verdicts(against: Mapping[str, tuple[float, float, str]]) -> str:
     """Where a statistic lies above or below a null, and where the two cannot be told apart."""
-    verdicts: dict[str, list[str]] = {
-        "larger in": [],
-        "smaller in": [],
-        "not told apart in": [],
-        UNTESTED: [],
-        NO_SPREAD: [],
-        UNDEFINED: [],
-    }
-    for layer, (mean, error, seeds) in excess.items():
-        if mean != mean:
-            verdicts[UNDEFINED].append(_place(layer))
-            continue
-        if error != error:
-            verdicts[UNTESTED].append(f"{_place(layer)} ({mean:+.2f})")
-            continue
-        if error <= 1e-9 * max(abs(mean), 1):
-            verdicts[NO_SPREAD].append(f"{_place(layer)} ({mean:+.2f})")
-            continue
-        bound = stdtrit(seeds - 1, 0.975) * error
-        verdict = "larger in" if mean > bound else "smaller in" if -mean > bound else "not told apart in"
-        verdicts[verdict].append(f"{_place(layer)} ({mean:+.2f} ± {error:.2f})")
-    return ", ".join(f"{verdict} {', '.join(layers)}" for verdict, layers in verdicts.items() if layers)
+    excess = {layer: excess for layer, (excess, _, _) in against.items()}
+    found: dict[str, dict[str, str]] = {verdict: {} for verdict in VERDICTS}
+    for layer, (mean, error, verdict) in against.items():
+        spread = f" ± {error:.2f}" if verdict in (tables.LARGER, tables.SMALLER, tables.ALIKE) else ""
+        found[UNDEFINED if mean != mean else verdict][layer] = "" if mean != mean else f"{mean:+.2f}{spread}"
+    return ", ".join(_told(verdict, differences, excess) for verdict, differences in found.items() if differences)
+
+
+def _told(verdict: str, differences: Mapping[str, str], excess: Mapping[str, float]) -> str:
+    """A verdict, its layers and how far these lie from the null: one by one where they are few, else least and most."""
+    said = VERDICTS[verdict]
+    if len(differences) <= FEW:
+        each = (f"{_place(layer)} ({told})" if told else _place(layer) for layer, told in differences.items())
+        return f"{said} {', '.join(each)}"
+    every = "any layer" if verdict == tables.ALIKE else "every layer"
+    where = every if len(differences) == len(excess) else _runs(list(differences), list(excess))
+    if verdict == UNDEFINED:
+        return f"{said} {where}"
+    least, most = (of(differences, key=excess.__getitem__) for of in (min, max))
+    if differences[least] == differences[most]:
+        return f"{said} {where} ({differences[least]})"
+    return f"{said} {where} ({differences[least]} in {_place(least)} to {differences[most]} in {_place(most)})"
+
+
+def _runs(layers: Sequence[str], depths: Sequence[str]) -> str:
+    """Names in order of depth; of more than two neighbours the first and the last."""
+    told = []
+    for _, run in groupby(enumerate(layers), lambda at: depths.index(at[1]) - at[0]):
+        names = [_place(layer) for _, layer in run]
+        told.append(", ".join(names) if len(names) <= FEW else f"{names[0]} to {names[-1]}")
+    return ", ".join(told)
 
 
 def _place(layer: str) -> str:

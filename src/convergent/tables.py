@@ -1,26 +1,31 @@
 """The tidy table of every result: one row a statistic and null.
 
 Columns: comparison, pair (a snapshot for statistics of one network; ``{network}-all`` for what is over the pairs of a
-network), layer (``all``: the network as a whole), measure, statistic, value, standard_error, null, null_kind. The
-standard error of one pair is over images; that of a mean is over seeds: the jackknife that leaves out one seed and all
-its pairs (from three seeds on). Where an error or a null is not defined the field is empty.
+network), layer (``all``: the network as a whole), measure, statistic, value, standard_error, null, null_kind,
+excess_standard_error, verdict. The standard error of one pair is over images; that of a mean is over seeds: the
+jackknife that leaves out one seed and all its pairs (from three seeds on). The last two are of means alone: the
+standard error over seeds of value − null, pair by pair, and what `verdict` makes of it. Where something is not defined
+the field is empty.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from convergent.folds import standard_error
 from convergent.snapshots import network_of, trainings_of
 from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
+OF_MEANS = ["excess_standard_error", "verdict"]
+LARGER, SMALLER, ALIKE, NO_SPREAD, NO_VERDICT = "larger", "smaller", "not told apart", "no spread", ""
 WHOLE = "all"  # stands for the layer in a result that is of the network as a whole
 VARIABLES = ("summary", "summary_standard_error", "summary_null", "statistic", "null_kind")  # of a store that are read
-KEY = ["comparison", "layer", "measure", "statistic"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,18 @@ class Result:
 def summarise(results: Iterable[Result]) -> pd.DataFrame:
     """The table of all results, with the mean over the pairs of each comparison and network."""
     table = pd.DataFrame(list(itertools.chain.from_iterable(rows(result) for result in results)), columns=COLUMNS)
-    return pd.concat([table, *over_pairs(table)], ignore_index=True)
+    return pd.concat([table, over_pairs(table)], ignore_index=True)
 
 
-def over_pairs(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def over_pairs(table: pd.DataFrame) -> pd.DataFrame:
     """The mean over the pairs of each comparison and network, a row for each null, from rows of pairs."""
-    grouped = table.groupby([table["pair"].map(network_of), *KEY], sort=False)
-    return (_over_pairs(str(network), group) for (network, *_), group in grouped)
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    of_pairs: Iterator[Any] = table.itertuples(index=False)
+    for row in of_pairs:
+        key = (row.comparison, f"{network_of(row.pair)}-all", row.layer, row.measure, row.statistic)
+        groups.setdefault(key, []).append(row)
+    means = ((*key, *mean) for key, group in groups.items() for mean in _over_pairs(group))
+    return pd.DataFrame(list(means), columns=[*COLUMNS, *OF_MEANS])
 
 
 def rows(result: Result) -> Iterator[tuple[object, ...]]:
@@ -79,11 +89,36 @@ def over_seeds(pairs: Sequence[str], values: np.ndarray) -> tuple[float, float]:
     pairs : ``{network}-s{seed}-{stage}--…`` or one such snapshot
     values : [pair]
     """
-    kept = _left_out(pairs)
+    return _jackknife(_left_out(pairs), values)
+
+
+def _jackknife(kept: Sequence[np.ndarray], values: np.ndarray) -> tuple[float, float]:
     mean = float(values.mean())
     if len(kept) < 3 or not all(rest.any() for rest in kept):
         return mean, np.nan
     return mean, float(standard_error(values[rest].mean(keepdims=True) for rest in kept)[0])
+
+
+def verdict(excess: float, error: float, seeds: int) -> str:
+    """Where a mean lies beside its null: outside the 95 % interval of Student's t over seeds or not.
+
+    Parameters
+    ----------
+    excess, error : mean over pairs of value − null, and its standard error over seeds
+    seeds : number of trainings that the error is over
+
+    Returns
+    -------
+    ``larger``, ``smaller`` or ``not told apart``; ``no spread`` where every pair differs by the same, which is no
+    evidence; empty where excess or error is not defined
+    """
+    if np.isnan(excess + error):
+        return NO_VERDICT
+    if error <= 1e-9 * max(abs(excess), 1):
+        return NO_SPREAD
+    if abs(excess) <= stdtrit(seeds - 1, 0.975) * error:
+        return ALIKE
+    return LARGER if excess > 0 else SMALLER
 
 
 def correlation_over_seeds(pairs: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[float, float, int]:
@@ -110,22 +145,21 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def excess(
+def against(
     table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str, null_kind: str
-) -> dict[str, tuple[float, float, int]]:
-    """How far a statistic lies above a null, pair by pair, by layer: mean, standard error over seeds, seeds.
+) -> dict[str, tuple[float, float, str]]:
+    """How far the mean over pairs lies above a null, by layer: excess, standard error over seeds, `verdict`.
 
     NaN where the null is not defined for every pair; empty where no layer has it.
     """
     chosen = _rows_of(table, comparison, measure, statistic)
-    chosen = chosen[chosen["pair"].map(network_of) == network]
+    chosen = chosen[chosen["pair"] == f"{network}-all"]
     found = {}
     for layer, group in chosen.groupby("layer", sort=False):
-        pairs, known = list(dict.fromkeys(group["pair"])), group[group["null_kind"] == null_kind]
-        difference = (known["value"] - known["null"]).to_numpy()
-        if len(known) < len(pairs):
-            difference = np.full(len(pairs), np.nan)
-        found[str(layer)] = (*over_seeds(pairs, difference), len(_left_out(pairs)))
+        known = group[group["null_kind"] == null_kind]
+        excess = known["value"] - known["null"]
+        each = zip(excess, known["excess_standard_error"], known["verdict"], strict=True)
+        found[str(layer)] = next(each, (np.nan, np.nan, NO_VERDICT))
     return found if (chosen["null_kind"] == null_kind).any() else {}
 
 
@@ -151,15 +185,15 @@ def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str)
     return table[where]
 
 
-def _over_pairs(network: str, group: pd.DataFrame) -> pd.DataFrame:
-    """The mean over the pairs of one statistic, a row for each null; a null that one pair lacks is not defined."""
-    pairs = group.drop_duplicates("pair")
-    mean, error = over_seeds(list(pairs["pair"]), pairs["value"].to_numpy())
-    kinds = group.drop_duplicates("null_kind")
-    nulls = [_null_of_all(group, kind, len(pairs)) for kind in kinds["null_kind"]]
-    return kinds.assign(pair=f"{network}-all", value=mean, standard_error=error, null=nulls)
-
-
-def _null_of_all(group: pd.DataFrame, kind: str, pairs: int) -> float:
-    nulls = group.loc[group["null_kind"] == kind, "null"]
-    return float(nulls.mean(skipna=False)) if len(nulls) == pairs else np.nan
+def _over_pairs(group: Sequence[Any]) -> Iterator[tuple[float, float, float, str, float, str]]:
+    """The mean over the pairs of one statistic, for each null; a null that one pair lacks is not defined."""
+    values = {row.pair: row.value for row in group}
+    kept, value = _left_out(list(values)), np.array(list(values.values()))
+    of_value = _jackknife(kept, value)
+    nulls: dict[str, list[float]] = {}
+    for row in group:
+        nulls.setdefault(row.null_kind, []).append(row.null)
+    for kind, known in nulls.items():
+        null = np.array(known if len(known) == len(values) else [np.nan])
+        excess, error = _jackknife(kept, value - null)
+        yield *of_value, float(null.mean()), kind, error, verdict(excess, error, len(kept))
