@@ -147,7 +147,7 @@ def _summary(dead: dict[str, list[tuple[int, int]]], layers: int) -> pd.DataFram
             rows += _rows("untrained", untrained, f"layer{layer}", _counts(dead["untrained"][i]) | of_untrained)
     table = pd.DataFrame(rows, columns=tables.COLUMNS)
     table = pd.concat([table, tables.over_pairs(table)])
-    return pd.read_csv(StringIO(table.to_csv(index=False)))
+    return tables.read(StringIO(table.to_csv(index=False)))
 
 
 def test_of_both_directions__is_the_mean_of_value_and_nulls_over_what_both_have() -> None:

@@ -74,7 +74,7 @@ IMPORTED = {
     "predictions": TRAINED | {"surgery"},
     "ensemble": {"store", "folds", "measures.summary", "measures.ensemble", "steps._sides"},
     "summary": {"folds", "gain", "measure_kinds", "measures.summary", "reading", "setting", "snapshots", "tables"}
-    | {"store"},
+    | {"store", "wording"},
     "figure": {"store"},
 }
 

@@ -120,7 +120,7 @@ def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
         ({"conv1": 0.6, "conv2": np.nan}, "0.60 (``conv1``) (undefined in ``conv2``)"),
         (
             {"conv1": np.nan, "conv2": 0.6, "conv3": np.nan, "conv4": np.nan, "fc1": np.nan, "fc2": 0.6},
-            "0.60 (undefined in ``conv1``, ``conv3`` to ``fc1``)",
+            "0.60 (undefined in ``conv1``, ``conv3`` through ``fc1``)",
         ),
         ({"conv1": np.nan}, "not defined in any layer"),
         ({"conv1": -0.001}, "0.00 (``conv1``)"),
@@ -173,9 +173,15 @@ def test_write__tells_where_many_layers_lie_by_runs_and_the_least_and_most() -> 
     layers = {layer: mean + SPREAD for layer, mean in (larger | {"d": 0.2, "f": -0.4}).items()}
     text = written(matched(**{layer: layers[layer] for layer in "abcdef"}), untrained=0.2)
     assert (
-        f"larger in ``a`` to ``c``, ``e`` (+0.60 ± {ERROR:.2f} in ``a`` to +0.80 ± {ERROR:.2f} in ``b``), "
+        f"larger in ``a`` through ``c``, ``e`` (+0.60 ± {ERROR:.2f} in ``a`` to +0.80 ± {ERROR:.2f} in ``b``), "
         f"smaller in ``f`` (-0.60 ± {ERROR:.2f}), not told apart in ``d`` (+0.00 ± {ERROR:.2f})."
     ) in text
+
+
+def test_write__names_two_neighbours_both() -> None:
+    means = {"a": 0.9, "b": 0.8, "c": 0.2, "d": 0.7}
+    text = written(matched(**{layer: mean + SPREAD for layer, mean in means.items()}), untrained=0.2)
+    assert f"larger in ``a``, ``b``, ``d`` (+0.50 ± {ERROR:.2f} in ``d`` to +0.70 ± {ERROR:.2f} in ``a``)" in text
 
 
 @pytest.mark.parametrize(
@@ -197,7 +203,7 @@ def test_write__tells_one_difference_of_many_layers_once() -> None:
 
 def test_write__names_undefined_layers_without_numbers() -> None:
     layers = matched(a=0.8 + SPREAD, b=[0.6, np.nan, 0.5], c=[np.nan] * 3, d=[0.6, np.nan, 0.5])
-    told = f"this is larger in ``a`` (+0.60 ± {ERROR:.2f}), not defined for every pair, so untested, in ``b`` to ``d``."
+    told = f"larger in ``a`` (+0.60 ± {ERROR:.2f}), not defined for every pair, so untested, in ``b`` through ``d``."
     assert told in written(layers, untrained=0.2)
 
 
@@ -236,7 +242,7 @@ def test_write__names_the_network_as_a_whole() -> None:
     text = written({"cross_layer": {tables.WHOLE: {"share_same_layer_a": 0.7 + SPREAD}}}, untrained=0.2)
     assert (
         "- By debiased CKA 70% of the layers of A are most similar to the same layer of B. Against the same "
-        f"seeds untrained, this is larger in the network as a whole (+0.50 ± {ERROR:.2f})."
+        f"seeds untrained, this is larger in the network as a whole (+50.0 ± {100 * ERROR:.1f} points)."
     ) in text
 
 
@@ -244,7 +250,7 @@ def test_write__tells_clusters() -> None:
     text = written({"clustering": {"conv1": {"share_clusters_with_both": 0.9 + SPREAD}}}, permuted_labels=0.25)
     assert (
         "Of the spectral clusters, 90% (``conv1``) hold units of both networks. "
-        f"Against permuted labels, this is larger in ``conv1`` (+0.65 ± {ERROR:.2f})."
+        f"Against permuted labels, this is larger in ``conv1`` (+65.0 ± {100 * ERROR:.1f} points)."
     ) in text
 
 
@@ -269,7 +275,7 @@ def test_write__tells_what_similarity_is_worth() -> None:
     assert (
         "- With a layer of the other network matched one to one, a network answers 60% (``conv1``) right, with all "
         "units of it mapped by least squares 80% (``conv1``), by itself 90% (``conv1``). Against the other network "
-        f"untrained, the first is larger in ``conv1`` (+0.50 ± {ERROR:.2f})."
+        f"untrained, the first is larger in ``conv1`` (+50.0 ± {100 * ERROR:.1f} points)."
     ) in text
     assert "by the LASSO, it answers 70% (``conv1``) right. Against the other network untrained, this is larger" in text
     assert (
@@ -304,7 +310,7 @@ def test_write__tells_the_maximum_match_at_the_reported_distance_next_to_a_third
     text = of_results(of_subspaces(**values), [comparison("same")])
     excess = float(told) / 2 - 0.25
     assert f"- At ε = {told} the maximum match holds {float(told) / 2:.0%} (``fc1``) of the units. Against" in text
-    assert f"({excess:+.2f} ± {ERROR:.2f})" in text
+    assert f"({100 * excess:+.1f} ± {100 * ERROR:.1f} points)" in text
     assert text.count("maximum match") == 1
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,10 @@ def test_summarise__adds_the_mean_over_pairs(table: pd.DataFrame) -> None:
     assert row["null"].to_dict() == pytest.approx({"untrained": -1.5, "permuted": -NULL})
     assert row["excess_standard_error"].to_dict() == pytest.approx({"untrained": ERROR / 2, "permuted": ERROR})
     assert set(row["verdict"]) == {"not told apart"}
-    assert table.loc[table["pair"] != "net-all", tables.OF_MEANS].isna().all(axis=None)
+    assert row["excess"].to_dict() == pytest.approx({"untrained": -1.5, "permuted": -3 + NULL})
+    of_pairs = table[table["pair"] != "net-all"]
+    assert of_pairs[["excess", "excess_standard_error"]].isna().all(axis=None)
+    assert (of_pairs["verdict"] == "").all()
 
 
 def test_summarise__keeps_comparisons_and_measures_apart() -> None:
@@ -216,6 +220,30 @@ def test_against__names_a_layer_whose_null_is_not_defined_for_every_pair(lacking
     assert found["fc"][2] == ""
 
 
+def test_over_pairs__takes_each_null_of_its_own_pair(table: pd.DataFrame) -> None:
+    """In whatever order the rows are; and a pair without a null leaves none for the mean, and no row without one."""
+    of_pairs = table.loc[table["pair"] != "net-all", tables.COLUMNS]
+    keys = ["layer", "statistic", "null_kind"]
+    expected, found = (
+        tables.over_pairs(rows).sort_values(keys, ignore_index=True)
+        for rows in (of_pairs, of_pairs.sample(frac=1, random_state=0))
+    )
+    pd.testing.assert_frame_equal(found, expected)
+    without = of_pairs["pair"].eq(PAIRS[1]) & of_pairs["null_kind"].eq("permuted")
+    lacking = of_pairs.mask(without, of_pairs.assign(null=np.nan, null_kind=""))
+    found = tables.over_pairs(lacking).set_index(keys)
+    assert found["excess"].isna().groupby("null_kind").unique().map(list).to_dict() == {
+        "untrained": [False],
+        "permuted": [True],
+    }
+
+
+def test_read__gives_what_was_written(tmp_path: Path) -> None:
+    table = tables.summarise([*results(), *results(untrained=False, nulls=False, network="other")])
+    table.to_csv(tmp_path / "summary.csv", index=False)
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "summary.csv"), table)
+
+
 def test_against__counts_seeds_not_pairs() -> None:
     """Six pairs of four seeds: the interval has three degrees of freedom."""
     pairs = [f"net-s{p}-final--net-s{q}-final" for p in range(8, 12) for q in range(8, p)]
@@ -229,7 +257,7 @@ def test_against__counts_seeds_not_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("excess", "error", "seeds", "verdict"),
+    ("excess", "error", "left_out", "verdict"),
     [
         (4.31, 1.0, 3, "larger"),  # Student's t of two degrees of freedom: 4.303
         (4.29, 1.0, 3, "not told apart"),
@@ -244,8 +272,8 @@ def test_against__counts_seeds_not_pairs() -> None:
         (0.5, np.nan, 2, ""),
     ],
 )
-def test_verdict__is_students_t(excess: float, error: float, seeds: int, verdict: str) -> None:
-    assert tables.verdict(excess, error, seeds) == verdict
+def test_verdict__is_students_t(excess: float, error: float, left_out: int, verdict: str) -> None:
+    assert tables.verdict(excess, error, left_out) == verdict
 
 
 def test_means__are_by_layer(table: pd.DataFrame) -> None:

@@ -516,7 +516,7 @@ def collect(results: Path) -> None:
     """Write all that the page cites."""
     for experiment in (LI, WANG, ACROSS):
         folder = results / experiment
-        rows = with_derived(pd.read_csv(folder / "tables" / "summary.csv").fillna({"null_kind": ""}))
+        rows = with_derived(tables.read(folder / "tables" / "summary.csv"))
         rows = rows[_over_pairs(rows)]
         if experiment == LI:
             penalties = published_penalties(folder / "measures" / "sparse_prediction")

@@ -7,13 +7,12 @@ comparison that only serves as the null of another is not read by itself.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
 from scipy.special import stdtrit
 
-from convergent import tables
+from convergent import tables, wording
 from convergent.gain import Correlation
 from convergent.snapshots import network_of
 from convergent.store import Store
@@ -22,19 +21,10 @@ TITLE = "Do independently trained networks learn the same representations?"
 AT = "_at_"  # before the distance ε in the name of a statistic
 UNTOLD = ", untested, for want of four seeds"
 UNDEFINED_WITHOUT = ", untested, as it is not defined without every one of the seeds"
-UNDEFINED = "undefined"  # beside the verdicts of `tables.verdict`
-VERDICTS = {
-    tables.LARGER: "larger in",
-    tables.SMALLER: "smaller in",
-    tables.ALIKE: "not told apart in",
-    tables.NO_VERDICT: "untested, for want of a standard error over at least three seeds, in",
-    tables.NO_SPREAD: "the same in every pair, so untested, in",
-    UNDEFINED: "not defined for every pair, so untested, in",
-}
-FEW = 2  # layers that are told one by one
 FOOTNOTE = (
     "± is the standard error over seeds: the jackknife that leaves out one seed and all its pairs. Larger or smaller "
-    "is beyond the 95 % interval of Student's t, layers not corrected for one another. "
+    "is beyond the 95 % interval of Student's t (3.2 standard errors with four seeds, 4.3 with three); no verdict is "
+    "corrected for the others: where nothing differs, one in twenty is chance. "
     "Every number, with its error and its nulls, is in the table *summary.csv*; docs/measures.md says what each means."
 )
 NULLS = {
@@ -305,14 +295,15 @@ def _sentences(
         means = [tables.means(table, *of, statistic) for statistic in statistics]
         if not all(means):
             continue
-        ranges = (_range(mean, form) for mean, form in zip(means, sentence.statistics.values(), strict=True))
+        forms = list(sentence.statistics.values())
+        ranges = (wording.span(mean, form) for mean, form in zip(means, forms, strict=True))
         epsilon = statistics[0].partition(AT)[2]
         said = [sentence.text.format(*ranges, epsilon=epsilon, **details[of])]
         for kind in sentence.nulls:
             against = tables.against(table, *of, statistics[0], kind)
             if against:
                 this = "this" if len(means) == 1 else "the first"
-                said.append(f"Against {NULLS[kind]}, {this} is {_verdicts(against)}.")
+                said.append(f"Against {NULLS[kind]}, {this} is {wording.verdicts(against, forms[0])}.")
         if sentence.figure in comparison["figures"]:
             said.append(f"(Figure *{sentence.figure}*.)")
         yield " ".join(said)
@@ -336,58 +327,3 @@ def _correlated(one: Correlation) -> str:
     return (
         f"gain and 1 − the mean r one to one in {where} correlate by {one.r:.2f}{told}. (Figure *ensemble* of *all*.)"
     )
-
-
-def _range(means: Mapping[str, float], form: str) -> str:
-    """The least and the largest of the layers, and where they are; undefined layers are named."""
-    defined = {layer: mean for layer, mean in means.items() if mean == mean}
-    if not defined:
-        return "(not defined)" if list(means) == [tables.WHOLE] else "not defined in any layer"
-    if list(defined) == [tables.WHOLE]:
-        return f"{defined[tables.WHOLE]:z{form}}"
-    least, largest = min(defined, key=defined.__getitem__), max(defined, key=defined.__getitem__)
-    undefined = [layer for layer in means if layer not in defined]
-    missing = f" (undefined in {_runs(undefined, list(means))})" if undefined else ""
-    low, high = f"{defined[least]:z{form}}", f"{defined[largest]:z{form}}"
-    if len(defined) == 1:
-        return f"{low} (``{least}``){missing}"
-    return f"{low}{missing}" if low == high else f"{low} (``{least}``) to {high} (``{largest}``){missing}"
-
-
-def _verdicts(against: Mapping[str, tuple[float, float, str]]) -> str:
-    """Where a statistic lies above or below a null, and where the two cannot be told apart."""
-    excess = {layer: excess for layer, (excess, _, _) in against.items()}
-    found: dict[str, dict[str, str]] = {verdict: {} for verdict in VERDICTS}
-    for layer, (mean, error, verdict) in against.items():
-        spread = f" ± {error:.2f}" if verdict in (tables.LARGER, tables.SMALLER, tables.ALIKE) else ""
-        found[UNDEFINED if mean != mean else verdict][layer] = "" if mean != mean else f"{mean:+.2f}{spread}"
-    return ", ".join(_told(verdict, differences, excess) for verdict, differences in found.items() if differences)
-
-
-def _told(verdict: str, differences: Mapping[str, str], excess: Mapping[str, float]) -> str:
-    """A verdict, its layers and how far these lie from the null: one by one where they are few, else least and most."""
-    said = VERDICTS[verdict]
-    if len(differences) <= FEW:
-        each = (f"{_place(layer)} ({told})" if told else _place(layer) for layer, told in differences.items())
-        return f"{said} {', '.join(each)}"
-    every = "any layer" if verdict == tables.ALIKE else "every layer"
-    where = every if len(differences) == len(excess) else _runs(list(differences), list(excess))
-    if verdict == UNDEFINED:
-        return f"{said} {where}"
-    least, most = (of(differences, key=excess.__getitem__) for of in (min, max))
-    if differences[least] == differences[most]:
-        return f"{said} {where} ({differences[least]})"
-    return f"{said} {where} ({differences[least]} in {_place(least)} to {differences[most]} in {_place(most)})"
-
-
-def _runs(layers: Sequence[str], depths: Sequence[str]) -> str:
-    """Names in order of depth; of more than two neighbours the first and the last."""
-    told = []
-    for _, run in groupby(enumerate(layers), lambda at: depths.index(at[1]) - at[0]):
-        names = [_place(layer) for _, layer in run]
-        told.append(", ".join(names) if len(names) <= FEW else f"{names[0]} to {names[-1]}")
-    return ", ".join(told)
-
-
-def _place(layer: str) -> str:
-    return "the network as a whole" if layer == tables.WHOLE else f"``{layer}``"

@@ -1,17 +1,18 @@
 """The tidy table of every result: one row a statistic and null.
 
 Columns: comparison, pair (a snapshot for statistics of one network; ``{network}-all`` for what is over the pairs of a
-network), layer (``all``: the network as a whole), measure, statistic, value, standard_error, null, null_kind,
+network), layer (``all``: the network as a whole), measure, statistic, value, standard_error, null, null_kind, excess,
 excess_standard_error, verdict. The standard error of one pair is over images; that of a mean is over seeds: the
-jackknife that leaves out one seed and all its pairs (from three seeds on). The last two are of means alone: the
-standard error over seeds of value − null, pair by pair, and what `verdict` makes of it. Where something is not defined
-the field is empty.
+jackknife that leaves out one seed and all its pairs (from three seeds on). The last three are of means alone: the mean
+of value − null, pair by pair, its standard error over seeds, and the `verdict`. Where something is not defined the
+field is empty.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from convergent.snapshots import network_of, trainings_of
 from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
-OF_MEANS = ["excess_standard_error", "verdict"]
+OF_MEANS = ["excess", "excess_standard_error", "verdict"]
 LARGER, SMALLER, ALIKE, NO_SPREAD, NO_VERDICT = "larger", "smaller", "not told apart", "no spread", ""
 WHOLE = "all"  # stands for the layer in a result that is of the network as a whole
 VARIABLES = ("summary", "summary_standard_error", "summary_null", "statistic", "null_kind")  # of a store that are read
@@ -39,10 +40,23 @@ class Result:
     untrained: Store | None
 
 
+class Excess(NamedTuple):
+    """How far the mean of a statistic over pairs lies above a null: mean, its standard error over seeds, `verdict`."""
+
+    mean: float
+    standard_error: float
+    verdict: str
+
+
 def summarise(results: Iterable[Result]) -> pd.DataFrame:
     """The table of all results, with the mean over the pairs of each comparison and network."""
     table = pd.DataFrame(list(itertools.chain.from_iterable(rows(result) for result in results)), columns=COLUMNS)
-    return pd.concat([table, over_pairs(table)], ignore_index=True)
+    return pd.concat([table, over_pairs(table)], ignore_index=True).fillna({"verdict": NO_VERDICT})
+
+
+def read(file: Path | TextIO) -> pd.DataFrame:
+    """The table that was written as CSV."""
+    return pd.read_csv(file).fillna({"null_kind": "", "verdict": NO_VERDICT})
 
 
 def over_pairs(table: pd.DataFrame) -> pd.DataFrame:
@@ -99,24 +113,24 @@ def _jackknife(kept: Sequence[np.ndarray], values: np.ndarray) -> tuple[float, f
     return mean, float(standard_error(values[rest].mean(keepdims=True) for rest in kept)[0])
 
 
-def verdict(excess: float, error: float, seeds: int) -> str:
-    """Where a mean lies beside its null: outside the 95 % interval of Student's t over seeds or not.
+def verdict(excess: float, error: float, left_out: int) -> str:
+    """Whether 0 lies in the 95 % interval of an excess over its null, by Student's t over seeds.
 
     Parameters
     ----------
     excess, error : mean over pairs of value − null, and its standard error over seeds
-    seeds : number of trainings that the error is over
+    left_out : number of seeds, or of what else the jackknife left out one by one
 
     Returns
     -------
     ``larger``, ``smaller`` or ``not told apart``; ``no spread`` where every pair differs by the same, which is no
     evidence; empty where excess or error is not defined
     """
-    if np.isnan(excess + error):
+    if np.isnan(error):
         return NO_VERDICT
     if error <= 1e-9 * max(abs(excess), 1):
         return NO_SPREAD
-    if abs(excess) <= stdtrit(seeds - 1, 0.975) * error:
+    if abs(excess) <= stdtrit(left_out - 1, 0.975) * error:
         return ALIKE
     return LARGER if excess > 0 else SMALLER
 
@@ -147,8 +161,8 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 def against(
     table: pd.DataFrame, comparison: str, network: str, measure: str, statistic: str, null_kind: str
-) -> dict[str, tuple[float, float, str]]:
-    """How far the mean over pairs lies above a null, by layer: excess, standard error over seeds, `verdict`.
+) -> dict[str, Excess]:
+    """How far the mean over pairs lies above a null, by layer in order of depth.
 
     NaN where the null is not defined for every pair; empty where no layer has it.
     """
@@ -157,9 +171,8 @@ def against(
     found = {}
     for layer, group in chosen.groupby("layer", sort=False):
         known = group[group["null_kind"] == null_kind]
-        excess = known["value"] - known["null"]
-        each = zip(excess, known["excess_standard_error"], known["verdict"], strict=True)
-        found[str(layer)] = next(each, (np.nan, np.nan, NO_VERDICT))
+        each = known[OF_MEANS].itertuples(index=False)
+        found[str(layer)] = Excess(*next(each, (np.nan, np.nan, NO_VERDICT)))
     return found if (chosen["null_kind"] == null_kind).any() else {}
 
 
@@ -185,15 +198,17 @@ def _rows_of(table: pd.DataFrame, comparison: str, measure: str, statistic: str)
     return table[where]
 
 
-def _over_pairs(group: Sequence[Any]) -> Iterator[tuple[float, float, float, str, float, str]]:
+def _over_pairs(group: Sequence[Any]) -> Iterator[tuple[float, float, float, str, float, float, str]]:
     """The mean over the pairs of one statistic, for each null; a null that one pair lacks is not defined."""
     values = {row.pair: row.value for row in group}
     kept, value = _left_out(list(values)), np.array(list(values.values()))
     of_value = _jackknife(kept, value)
-    nulls: dict[str, list[float]] = {}
+    nulls: dict[str, dict[str, float]] = {}
     for row in group:
-        nulls.setdefault(row.null_kind, []).append(row.null)
+        nulls.setdefault(row.null_kind, {})[row.pair] = row.null
+    if len(nulls) > 1:
+        nulls.pop("", None)  # of pairs without any
     for kind, known in nulls.items():
-        null = np.array(known if len(known) == len(values) else [np.nan])
+        null = np.array([known.get(pair, np.nan) for pair in values])
         excess, error = _jackknife(kept, value - null)
-        yield *of_value, float(null.mean()), kind, error, verdict(excess, error, len(kept))
+        yield *of_value, float(null.mean()), kind, excess, error, verdict(excess, error, len(kept))

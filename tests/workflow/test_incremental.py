@@ -154,6 +154,7 @@ MODULES: dict[str, set[str]] = {
     "gain": {"summary", "figure ensemble"},
     "measure_kinds": {"summary", "figure ensemble"},
     "reading": {"summary"},
+    "wording": {"summary"},
     "setting": {"summary"},
     "figures/style": FIGURES,
     "figures/mosaic": {"figure matched_units", "figure minimal_match_units"},
