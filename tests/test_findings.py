@@ -159,12 +159,14 @@ def test_of_both_directions__is_the_mean_of_value_and_nulls_over_what_both_have(
     assert [found["value"], found["null"]] == pytest.approx([0.4, 0.3])
 
 
-def test_with_derived__scales_each_pair_by_its_own_counts() -> None:
+def test_compact__scales_each_pair_by_its_own_counts() -> None:
     summary = _summary({"trained": [(0, 0), (1, 1), (2, 2)], "untrained": [(0, 0)] * 3}, layers=1)
     of = summary[(summary["comparison"] == "trained") & (summary["statistic"] == "area")]
     of = of[(of["null_kind"] == "permuted") & ~of["pair"].str.endswith("-all")]
-    derived = COLLECT["with_derived"](summary)
-    found = _only(derived, comparison="trained", pair="n-all", statistic="area_live", null_kind="permuted")
+    means = COLLECT["compact"](summary)
+    assert list(means.columns) == [*tables.COLUMNS, *tables.OF_MEANS]
+    assert (means["pair"] == "n-all").all()
+    found = _only(means, comparison="trained", statistic="area_live", null_kind="permuted")
     live = np.array([1, 0.75, 0.5])
     mean, error = tables.over_seeds(list(of["pair"]), of["value"].to_numpy() / live)
     assert [found["value"], found["standard_error"]] == pytest.approx([mean, error])

@@ -110,25 +110,9 @@ def test_write__has_no_paragraph_for_a_comparison_that_is_a_null() -> None:
     assert "**start**" not in text
 
 
-@pytest.mark.parametrize(
-    ("layers", "expected"),
-    [
-        ({"conv1": 0.6}, "0.60 (``conv1``)"),
-        ({"conv1": 0.6, "conv2": 0.3, "fc": 0.5}, "0.30 (``conv2``) to 0.60 (``conv1``)"),
-        ({"conv1": 0.6, "conv2": 0.601}, "0.60"),  # the same in all layers, as it is told
-        ({"conv1": 0.6, "conv2": np.nan, "fc": 0.5}, "0.50 (``fc``) to 0.60 (``conv1``) (undefined in ``conv2``)"),
-        ({"conv1": 0.6, "conv2": np.nan}, "0.60 (``conv1``) (undefined in ``conv2``)"),
-        (
-            {"conv1": np.nan, "conv2": 0.6, "conv3": np.nan, "conv4": np.nan, "fc1": np.nan, "fc2": 0.6},
-            "0.60 (undefined in ``conv1``, ``conv3`` through ``fc1``)",
-        ),
-        ({"conv1": np.nan}, "not defined in any layer"),
-        ({"conv1": -0.001}, "0.00 (``conv1``)"),
-    ],
-)
-def test_write__gives_the_range_over_layers(layers: Mapping[str, float], expected: str) -> None:
-    text = written(matched(**{layer: mean + SPREAD for layer, mean in layers.items()}))
-    assert f"units correlate by a mean r of {expected}." in text
+def test_write__gives_the_range_over_layers() -> None:
+    text = written(matched(conv1=0.6 + SPREAD, conv2=0.3 + SPREAD, fc=0.5 + SPREAD))
+    assert "units correlate by a mean r of 0.30 (``conv2``) to 0.60 (``conv1``)." in text
 
 
 @pytest.mark.parametrize(
@@ -165,46 +149,6 @@ def test_write__judges_layer_by_layer() -> None:
         "larger in ``a`` (+0.60 ± 0.12), ``d`` (+0.70 ± 0.12), "
         "smaller in ``b`` (-0.60 ± 0.12), not told apart in ``c`` (+0.00 ± 0.12)."
     ) in text
-
-
-def test_write__tells_where_many_layers_lie_by_runs_and_the_least_and_most() -> None:
-    """Of more than two neighbours the first and the last; of more than two layers the numbers of two."""
-    larger = {"a": 0.8, "b": 1.0, "c": 0.9, "e": 0.9}
-    layers = {layer: mean + SPREAD for layer, mean in (larger | {"d": 0.2, "f": -0.4}).items()}
-    text = written(matched(**{layer: layers[layer] for layer in "abcdef"}), untrained=0.2)
-    assert (
-        f"larger in ``a`` through ``c``, ``e`` (+0.60 ± {ERROR:.2f} in ``a`` to +0.80 ± {ERROR:.2f} in ``b``), "
-        f"smaller in ``f`` (-0.60 ± {ERROR:.2f}), not told apart in ``d`` (+0.00 ± {ERROR:.2f})."
-    ) in text
-
-
-def test_write__names_two_neighbours_both() -> None:
-    means = {"a": 0.9, "b": 0.8, "c": 0.2, "d": 0.7}
-    text = written(matched(**{layer: mean + SPREAD for layer, mean in means.items()}), untrained=0.2)
-    assert f"larger in ``a``, ``b``, ``d`` (+0.50 ± {ERROR:.2f} in ``d`` to +0.70 ± {ERROR:.2f} in ``a``)" in text
-
-
-@pytest.mark.parametrize(
-    ("offset", "spread", "told"),
-    [
-        (0.9, SPREAD, f"larger in every layer (+0.90 ± {ERROR:.2f} in ``a`` to +1.10 ± {ERROR:.2f} in ``c``)"),
-        (-0.1, SPREAD, f"not told apart in any layer (-0.10 ± {ERROR:.2f} in ``a`` to +0.10 ± {ERROR:.2f} in ``c``)"),
-        (0.0, 0 * SPREAD, "the same in every pair, so untested, in every layer (+0.00 in ``a`` to +0.20 in ``c``)"),
-    ],
-)
-def test_write__tells_what_holds_of_every_layer(offset: float, spread: np.ndarray, told: str) -> None:
-    layers = {layer: 0.2 + offset + i / 10 + spread for i, layer in enumerate("abc")}
-    assert f"this is {told}." in written(matched(**layers), untrained=0.2)
-
-
-def test_write__tells_one_difference_of_many_layers_once() -> None:
-    assert "so untested, in every layer (+0.50)." in written(matched(**dict.fromkeys("abc", [0.7] * 3)), untrained=0.2)
-
-
-def test_write__names_undefined_layers_without_numbers() -> None:
-    layers = matched(a=0.8 + SPREAD, b=[0.6, np.nan, 0.5], c=[np.nan] * 3, d=[0.6, np.nan, 0.5])
-    told = f"larger in ``a`` (+0.60 ± {ERROR:.2f}), not defined for every pair, so untested, in ``b`` through ``d``."
-    assert told in written(layers, untrained=0.2)
 
 
 def test_write__judges_nothing_below_three_seeds() -> None:

@@ -403,15 +403,12 @@ def _cell(row: pd.Series, column: Column) -> str:
     return number(row["value"]) + (f" ± {number(row['standard_error'])}" if row["standard_error"] >= 0 else "")
 
 
-def _over_pairs(rows: pd.DataFrame) -> pd.Series:
-    return rows["pair"].str.endswith("-all") | rows["pair"].str.startswith(POOLED)
-
-
-def with_derived(summary: pd.DataFrame) -> pd.DataFrame:
-    """A summary with what is derived from it, of every pair and as means over pairs."""
-    of_pairs = summary[~_over_pairs(summary)]
+def compact(summary: pd.DataFrame) -> pd.DataFrame:
+    """Of a summary the means over pairs, and those of what is derived from every pair."""
+    over_pairs = summary["pair"].str.endswith("-all") | summary["pair"].str.startswith(POOLED)
+    of_pairs = summary[~over_pairs]
     derived = pd.concat([of_both_directions(of_pairs), per_live_unit(of_pairs)])[tables.COLUMNS]
-    return pd.concat([summary, derived, tables.over_pairs(derived)], ignore_index=True)
+    return pd.concat([summary[over_pairs], tables.over_pairs(derived)], ignore_index=True)
 
 
 def of_both_directions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -516,8 +513,7 @@ def collect(results: Path) -> None:
     """Write all that the page cites."""
     for experiment in (LI, WANG, ACROSS):
         folder = results / experiment
-        rows = with_derived(tables.read(folder / "tables" / "summary.csv"))
-        rows = rows[_over_pairs(rows)]
+        rows = compact(tables.read(folder / "tables" / "summary.csv"))
         if experiment == LI:
             penalties = published_penalties(folder / "measures" / "sparse_prediction")
             rows = pd.concat([rows, pd.DataFrame([*penalties, *spectra(folder / "measures" / "statistics")])])
