@@ -314,7 +314,16 @@ def matching_of(semi: list[list[float]], one_to_one: list[list[float]]) -> list[
     names = [NET.format(seed, "final") for seed in range(3)]
     return [
         Store(
-            {"conv": xr.Dataset({"r_semi_a": ("unit_a", best), "r_one_to_one_a": ("unit_a", matched)})},
+            {
+                "conv": xr.Dataset(
+                    {
+                        "r_semi_a": ("unit_a", best),
+                        "r_one_to_one_a": ("unit_a", matched),
+                        "r_semi_ranked_null_a": (("null_kind", "rank_a"), [[0.3, 0.3, np.nan], [0.2] * 3]),
+                    },
+                    {"null_kind": ["permuted", "rotated"]},
+                )
+            },
             {"snapshot_a": a, "snapshot_b": b},
         )
         for (a, b), best, matched in zip(itertools.combinations(names, 2), semi, one_to_one, strict=True)
@@ -335,6 +344,8 @@ def test_matching_curves__keep_the_units_of_both_in_one_order() -> None:
     np.testing.assert_allclose(lines["final, best partner"], [[1, 2], [0.8, (0.5 + 0.4 + 0.2) / 3]])
     np.testing.assert_allclose(lines["final, one to one"], [[1, 2], [0.5, 0]], atol=1e-12)
     np.testing.assert_allclose(lines["first pair, one to one"], [[1, 2], [0.2, 0.3]])
+    for kind, null in (("B's images permuted", 0.3), ("B's axes rotated", 0.2)):
+        np.testing.assert_allclose(lines[f"{kind}, best partner"], [[1, 2], [null, null]])
     band = axis.collections[0].get_paths()[0].vertices
     error = np.sqrt(2 / 3 * 2 * 0.2**2)
     np.testing.assert_allclose(np.ptp(band[band[:, 0] == 1, 1]), 2 * error)

@@ -244,6 +244,26 @@ def test_matching__nulls_lie_below_what_is_shared(
     assert named(found["rotated_standard_deviation"])["mean_r_semi_a"] > 0
 
 
+def test_matching__ranks_the_best_partners_of_each_null(
+    pair: Callable[..., xr.Dataset], data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Mean over draws at each rank, dead units last; their mean is that of the summary, the first one the highest."""
+    x, y = data
+    moments = pair(np.where(np.arange(6) == 1, 7, x), y, permutations=2)
+    found = match(moments)
+    drawn = measure.rotate(folds.total(moments), ROTATIONS, np.random.default_rng(0))
+    permuted = [folds.correlation(folds.total(moments, i)) for i in range(2)]
+    for side, axis in (("a", 1), ("b", 0)):
+        ranked = found[f"r_semi_ranked_null_{side}"]
+        assert ranked.dims == ("null_kind", f"rank_{side}")
+        for kind, matrices in (("rotated", drawn), ("permuted", permuted)):
+            best = [np.where(np.isnan(matrix), -np.inf, matrix).max(axis=axis) for matrix in matrices]
+            expected = np.mean([np.sort(one)[::-1] for one in best], axis=0)
+            np.testing.assert_allclose(ranked.sel(null_kind=kind).fillna(-np.inf), expected, rtol=1e-12)
+            mean = found["summary_null"].sel(null_kind=kind, statistic=f"mean_r_semi_{side}")
+            np.testing.assert_allclose(ranked.sel(null_kind=kind).mean(), mean, rtol=1e-12)
+
+
 def test_matching__follows_the_generator(pair: Callable[..., xr.Dataset], data: tuple[np.ndarray, np.ndarray]) -> None:
     moments = pair(*data)
     xr.testing.assert_identical(match(moments), match(moments))

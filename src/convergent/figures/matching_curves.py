@@ -13,6 +13,7 @@ from convergent.store import Store
 KINDS = {"semi": "best partner", "one_to_one": "one to one"}
 TRAINED = dict(zip(KINDS, (style.TRAINED, style.SECOND), strict=True))
 UNTRAINED = dict(zip(KINDS, (style.DEAD, style.UNTRAINED), strict=True))
+NULLS = {"rotated": (style.ROTATED, "B's axes rotated"), "permuted": (style.PERMUTED, "B's images permuted")}
 WIDTHS = {"semi": 1.7, "one_to_one": 0.9}  # both show where they coincide
 
 
@@ -29,6 +30,7 @@ def draw(stores: style.Stores, untrained: style.Stores) -> Figure:
         ):
             if opened:
                 _curves(axis, opened, layer, colours, name)
+        _nulls(axis, trained, layer)
         alone = by_rank(trained[0].layers[layer])[1]
         look = {"color": TRAINED["one_to_one"], "linewidth": 0.3, "label": "first pair, one to one"}
         axis.plot(np.arange(1, len(alone) + 1), alone, **look)
@@ -59,3 +61,13 @@ def _curves(axis: Axes, opened: Sequence[Store], layer: str, colours: dict[str, 
         of_pairs = np.array([curve[i, :ranks] for curve in curves])
         look = {"linewidth": WIDTHS[kind], "label": f"{name}, {meaning}"}
         bands.draw(axis, np.arange(1, ranks + 1), opened, of_pairs, colours[kind], **look)
+
+
+def _nulls(axis: Axes, opened: Sequence[Store], layer: str) -> None:
+    """Best partners of the units of A under a null, over the ranks that every pair has."""
+    of_pairs = [store.layers[layer]["r_semi_ranked_null_a"] for store in opened]
+    ranks = min(int(one.notnull().all("null_kind").sum()) for one in of_pairs)
+    for kind, (colour, name) in NULLS.items():
+        values = np.array([one.sel(null_kind=kind).values[:ranks] for one in of_pairs])
+        look = {"linewidth": 1.0, "linestyle": "--", "label": f"{name}, best partner"}
+        bands.draw(axis, np.arange(1, ranks + 1), opened, values, colour, **look)

@@ -9,6 +9,8 @@ means, one row an image, the images of B can be permuted so often that each mean
 Source: Li et al. 2016 (arXiv 1511.07543), section 3.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -65,9 +67,10 @@ def matching(
     side's units, −1: none), ``r_semi_s``, ``r_one_to_one_s``, ``mutual_nearest_s`` (0 or 1); and the summary with
     the nulls ``permuted`` (images of B permuted, mean over replicates, of rows over permutations) and ``rotated`` (B's
     axes turned at random with its covariance unchanged, mean over draws; ``rotated_standard_deviation[statistic]``
-    between draws). With rows, the mean r of their matches too: ``mean_r_pooled_…``, with ``p_value[statistic]`` (share
-    of orders of the images with at least its value, the recorded one among them) and
-    ``permuted_95th_percentile[statistic]``
+    between draws). Under the same nulls, ``r_semi_ranked_null_s[null_kind, rank_s]``: r of the units of s with their
+    best partners from high to low, mean over draws at each rank. With rows, the mean r of their matches too:
+    ``mean_r_pooled_…``, with ``p_value[statistic]`` (share of orders of the images with at least its value, the
+    recorded one among them) and ``permuted_95th_percentile[statistic]``
 
     Raises
     ------
@@ -80,9 +83,9 @@ def matching(
         raise InputError("rows of one side alone; pass both or none")
     generator = generator or np.random.default_rng(0)
     whole = folds.total(moments)
-    permuted = [folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])]
-    rotated = np.stack([summarise(r) for r in rotate(whole, rotations, generator)])
-    nulls = {"permuted": np.mean([summarise(r) for r in permuted], axis=0), "rotated": rotated.mean(axis=0)}
+    permuted = _of_draws([folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])])
+    rotated = _of_draws(rotate(whole, rotations, generator))
+    nulls = {"permuted": permuted["statistic"].mean(axis=0), "rotated": rotated["statistic"].mean(axis=0)}
     r = folds.correlation(whole)
     value = summarise(r)
     value[:2] = whole.live_a.sum(), whole.live_b.sum()  # r is NaN throughout where the other network is dead
@@ -93,11 +96,15 @@ def matching(
         null[:2] = np.nan  # live units are the same by construction
     result = summary(STATISTICS, value, error, nulls)
     spread = {"long_name": "standard deviation of the statistic between rotations"}
-    result["rotated_standard_deviation"] = ("statistic", rotated.std(axis=0, ddof=1), spread)
+    result["rotated_standard_deviation"] = ("statistic", rotated["statistic"].std(axis=0, ddof=1), spread)
     if rows_a is not None and rows_b is not None:
         rows.check(moments, rows_a, rows_b)
         of_rows = _of_rows(rows.of(rows_a), rows.of(rows_b), permutations, generator)
         result = xr.concat([result, of_rows], "statistic", join="outer")
+    for side in "ab":
+        ranked = [null[f"rank_{side}"].mean(axis=0) for null in (permuted, rotated)]
+        ranks = xr.DataArray(ranked, {"null_kind": list(nulls)}, ("null_kind", f"rank_{side}"))
+        result[f"r_semi_ranked_null_{side}"] = ranks.assign_attrs(long_name="r with the best partner, from high to low")
     partner = one_to_one_match(r)
     sides = (("a", "b", r, partner), ("b", "a", r.T, inverse(partner, r.shape[1])))
     for side, other, matrix, one_to_one in sides:
@@ -177,6 +184,20 @@ def _side(r: Array, partner: np.ndarray) -> dict[str, float]:
         "no_semi": mean(r[live, semi] <= PARTNER),
         "no_one_to_one": mean(r_one_to_one <= PARTNER),
         "distinct": len(np.unique(semi)) / live.sum() if live.any() else np.nan,
+    }
+
+
+def _of_draws(drawn: Sequence[Array]) -> dict[str, Array]:
+    """Of correlation matrices of a null, ``statistic[draw, statistic]``, and ``rank_s[draw, unit]`` of both sides: r of
+    the units with their best partners, from high to low, dead ones last."""
+
+    def ranked(r: Array) -> Array:
+        return -np.sort(-with_partner(r, semi_match(r)))
+
+    return {
+        "statistic": np.stack([summarise(r) for r in drawn]),
+        "rank_a": np.stack([ranked(r) for r in drawn]),
+        "rank_b": np.stack([ranked(r.T) for r in drawn]),
     }
 
 

@@ -42,7 +42,7 @@ ARRAYS: dict[str, dict[str, str]] = {
     "statistics": {"unit octave": "i8", "unit": "f8 f8 f8 f8 f4 f4 i8 i1"},
     "correlation": {"unit unit": "f8 f8 f8 f8 f8", "unit": "i8 i8 i8 i8"},
     "mutual_information": {"unit unit": "f8 f8 f8 f8 i4", "unit": "f8 f8 f8 f8 i8 i8 i8 i8 i8 i4 i4"},
-    "matching": {"unit": "f8 f8 f8 f8 i8 i8 i8 i8 i8 i8 i1 i1"},
+    "matching": {"unit": "f8 f8 f8 f8 f8 f8 f8 f8 i8 i8 i8 i8 i8 i8 i1 i1"},
     "sparse_prediction": {
         "unit unit": "f8 f8",
         "alpha unit": "f8 f8 f8 f8 f8 f8 f8 f8",
