@@ -55,8 +55,9 @@ def summarise(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def read(file: Path | TextIO) -> pd.DataFrame:
-    """The table that was written as CSV."""
-    return pd.read_csv(file).fillna({"null_kind": "", "verdict": NO_VERDICT})
+    """The table that was written as CSV, whatever its comparisons are named."""
+    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    return table.fillna({"null_kind": "", "verdict": NO_VERDICT})
 
 
 def over_pairs(table: pd.DataFrame) -> pd.DataFrame:

@@ -94,8 +94,8 @@ def test_run__is_reproduced_bit_by_bit(finished: Project, tmp_path: Path) -> Non
 
 
 def test_summary__is_tidy_and_its_untrained_null_is_the_untrained_value(finished: Project) -> None:
-    table = pd.read_csv(finished.root / "results" / "tables" / "summary.csv", keep_default_na=False, na_values=[""])
-    assert list(table.columns) == tables.COLUMNS
+    table = tables.read(finished.root / "results" / "tables" / "summary.csv")
+    assert list(table.columns) == [*tables.COLUMNS, *tables.OF_MEANS]
     assert not table.duplicated(["comparison", "pair", "layer", "measure", "statistic", "null_kind"]).any()
     assert list(dict.fromkeys(table["layer"])) == [*LAYERS, tables.WHOLE]
     assert set(table["comparison"]) == {"trained", "untrained"}
@@ -106,6 +106,7 @@ def test_summary__is_tidy_and_its_untrained_null_is_the_untrained_value(finished
         assert null == pytest.approx(untrained["value"][str(pair).replace("final", "init")])
     assert trained["value"]["small-all"] == pytest.approx(trained["value"].drop("small-all").mean())
     assert (trained["standard_error"] > 0).all()
+    assert trained["verdict"]["small-all"] in (tables.LARGER, tables.SMALLER, tables.ALIKE)
 
 
 def test_report__shows_the_reading_and_every_figure(finished: Project) -> None:
