@@ -251,6 +251,7 @@ def test_matching__ranks_the_best_partners_of_each_null(
     x, y = data
     moments = pair(np.where(np.arange(6) == 1, 7, x), y, permutations=2)
     found = match(moments)
+    assert isinstance(found["null_kind"].dtype, np.dtypes.StringDType)
     drawn = measure.rotate(folds.total(moments), ROTATIONS, np.random.default_rng(0))
     permuted = [folds.correlation(folds.total(moments, i)) for i in range(2)]
     for side, axis in (("a", 1), ("b", 0)):

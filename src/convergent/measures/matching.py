@@ -83,9 +83,11 @@ def matching(
         raise InputError("rows of one side alone; pass both or none")
     generator = generator or np.random.default_rng(0)
     whole = folds.total(moments)
-    permuted = _of_draws([folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])])
-    rotated = _of_draws(rotate(whole, rotations, generator))
-    nulls = {"permuted": permuted["statistic"].mean(axis=0), "rotated": rotated["statistic"].mean(axis=0)}
+    drawn = {
+        "permuted": _of_draws([folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])]),
+        "rotated": _of_draws(rotate(whole, rotations, generator)),
+    }
+    nulls = {kind: of_draws["statistic"].mean(axis=0) for kind, of_draws in drawn.items()}
     r = folds.correlation(whole)
     value = summarise(r)
     value[:2] = whole.live_a.sum(), whole.live_b.sum()  # r is NaN throughout where the other network is dead
@@ -96,15 +98,15 @@ def matching(
         null[:2] = np.nan  # live units are the same by construction
     result = summary(STATISTICS, value, error, nulls)
     spread = {"long_name": "standard deviation of the statistic between rotations"}
-    result["rotated_standard_deviation"] = ("statistic", rotated["statistic"].std(axis=0, ddof=1), spread)
+    result["rotated_standard_deviation"] = ("statistic", drawn["rotated"]["statistic"].std(axis=0, ddof=1), spread)
     if rows_a is not None and rows_b is not None:
         rows.check(moments, rows_a, rows_b)
         of_rows = _of_rows(rows.of(rows_a), rows.of(rows_b), permutations, generator)
         result = xr.concat([result, of_rows], "statistic", join="outer")
     for side in "ab":
-        ranked = [null[f"rank_{side}"].mean(axis=0) for null in (permuted, rotated)]
-        ranks = xr.DataArray(ranked, {"null_kind": list(nulls)}, ("null_kind", f"rank_{side}"))
-        result[f"r_semi_ranked_null_{side}"] = ranks.assign_attrs(long_name="r with the best partner, from high to low")
+        ranked = [drawn[kind][f"rank_{side}"].mean(axis=0) for kind in result["null_kind"].values]
+        ranks = {"long_name": "r with the best partner, from high to low, under a null"}
+        result[f"r_semi_ranked_null_{side}"] = (("null_kind", f"rank_{side}"), ranked, ranks)
     partner = one_to_one_match(r)
     sides = (("a", "b", r, partner), ("b", "a", r.T, inverse(partner, r.shape[1])))
     for side, other, matrix, one_to_one in sides:
