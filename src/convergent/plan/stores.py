@@ -91,7 +91,7 @@ FIXED = {
     "statistics": 35_850,
     "correlation": 32_180,
     "mutual_information": 47_880,
-    "matching": 50_910,
+    "matching": 50_660,
     "sparse_prediction": 90_430,
     "clustering": 69_460,
     "subspace_match": 65_350,
