@@ -13,7 +13,7 @@ def larger(mean: float) -> Excess:
     return Excess(mean, 0.12, "larger")
 
 
-def alike(mean: float) -> Excess:
+def not_apart(mean: float) -> Excess:
     return Excess(mean, 0.12, "not told apart")
 
 
@@ -59,7 +59,7 @@ def test_span__is_the_least_and_the_largest_of_the_layers(means: Mapping[str, fl
         ({"a": same(0.5)}, "the same in every pair, so untested, in ``a`` (+0.50)"),
         ({"a": UNDEFINED}, "not defined for every pair, so untested, in ``a``"),
         (
-            {"a": UNDEFINED, "b": alike(0.1), "c": larger(0.6), "d": larger(0.5)},
+            {"a": UNDEFINED, "b": not_apart(0.1), "c": larger(0.6), "d": larger(0.5)},
             "larger in ``c`` (+0.60 ± 0.12), ``d`` (+0.50 ± 0.12), not told apart in ``b`` (+0.10 ± 0.12), "
             "not defined for every pair, so untested, in ``a``",
         ),
@@ -88,7 +88,7 @@ def test_verdicts__tell_many_layers_by_runs_with_the_least_and_the_most(larger_i
 @pytest.mark.parametrize(
     ("one", "expected"),
     [
-        (alike(0.1), "not told apart in any layer (+0.10 ± 0.12)"),
+        (not_apart(0.1), "not told apart in any layer (+0.10 ± 0.12)"),
         (same(0.5), "the same in every pair, so untested, in every layer (+0.50)"),
         (UNDEFINED, "not defined for every pair, so untested, in every layer"),
     ],

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy.special import stdtrit
 
 from convergent import tables, wording
 from convergent.gain import Correlation
@@ -319,9 +318,9 @@ def _reported(table: pd.DataFrame, comparison: str, measure: str, statistic: str
 
 def _correlated(one: Correlation) -> str:
     """Whether pairs whose last layers are less alike gain more by their mean answer."""
-    bound = stdtrit(one.trainings - 1, 0.975) * one.standard_error
-    told = f" ± {one.standard_error:.2f}, {'not told apart from' if abs(one.r) <= bound else 'beyond'} 0"
-    if bound != bound:
+    verdict = tables.verdict(one.r, one.standard_error, one.trainings)
+    told = f" ± {one.standard_error:.2f}, {'not told apart from' if verdict == tables.NOT_APART else 'beyond'} 0"
+    if verdict == tables.NO_VERDICT:
         told = UNTOLD if one.trainings < 4 else UNDEFINED_WITHOUT
     where = "their last layers" if one.layer == tables.WHOLE else f"``{one.layer}``"
     return (

@@ -24,7 +24,7 @@ from convergent.store import Store
 
 COLUMNS = ["comparison", "pair", "layer", "measure", "statistic", "value", "standard_error", "null", "null_kind"]
 OF_MEANS = ["excess", "excess_standard_error", "verdict"]
-LARGER, SMALLER, ALIKE, NO_SPREAD, NO_VERDICT = "larger", "smaller", "not told apart", "no spread", ""
+LARGER, SMALLER, NOT_APART, NO_SPREAD, NO_VERDICT = "larger", "smaller", "not told apart", "no spread", ""
 WHOLE = "all"  # stands for the layer in a result that is of the network as a whole
 VARIABLES = ("summary", "summary_standard_error", "summary_null", "statistic", "null_kind")  # of a store that are read
 
@@ -132,7 +132,7 @@ def verdict(excess: float, error: float, left_out: int) -> str:
     if error <= 1e-9 * max(abs(excess), 1):
         return NO_SPREAD
     if abs(excess) <= stdtrit(left_out - 1, 0.975) * error:
-        return ALIKE
+        return NOT_APART
     return LARGER if excess > 0 else SMALLER
 
 

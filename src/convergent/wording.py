@@ -9,7 +9,7 @@ UNDEFINED = "undefined"  # beside the verdicts of `tables.verdict`
 VERDICTS = {
     tables.LARGER: "larger in",
     tables.SMALLER: "smaller in",
-    tables.ALIKE: "not told apart in",
+    tables.NOT_APART: "not told apart in",
     tables.NO_VERDICT: "untested, for want of a standard error over at least three seeds, in",
     tables.NO_SPREAD: "the same in every pair, so untested, in",
     UNDEFINED: "not defined for every pair, so untested, in",
@@ -51,7 +51,7 @@ def verdicts(excess: Mapping[str, tables.Excess], form: str) -> str:
     for layer, one in excess.items():
         found[one.verdict if one.mean == one.mean else UNDEFINED].append(layer)
     return ", ".join(
-        f"{said} {_where(found[verdict], excess, form, 'any' if verdict == tables.ALIKE else 'every')}"
+        f"{said} {_where(found[verdict], excess, form, 'any' if verdict == tables.NOT_APART else 'every')}"
         for verdict, said in VERDICTS.items()
         if found[verdict]
     )
@@ -74,7 +74,7 @@ def _difference(excess: tables.Excess, form: str) -> str:
     if excess.mean != excess.mean:
         return ""
     scale, digits, unit = (100, 1, " points") if form.endswith("%") else (1, 2, "")
-    tested = excess.verdict in (tables.LARGER, tables.SMALLER, tables.ALIKE)
+    tested = excess.verdict in (tables.LARGER, tables.SMALLER, tables.NOT_APART)
     error = f" ± {scale * excess.standard_error:.{digits}f}" if tested else ""
     return f"{scale * excess.mean:+.{digits}f}{error}{unit}"
 

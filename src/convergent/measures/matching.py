@@ -83,11 +83,11 @@ def matching(
         raise InputError("rows of one side alone; pass both or none")
     generator = generator or np.random.default_rng(0)
     whole = folds.total(moments)
-    drawn = {
+    under = {
         "permuted": _of_draws([folds.correlation(folds.total(moments, i)) for i in range(moments.sizes["replicate"])]),
         "rotated": _of_draws(rotate(whole, rotations, generator)),
     }
-    nulls = {kind: of_draws["statistic"].mean(axis=0) for kind, of_draws in drawn.items()}
+    nulls = {kind: of_draws["statistic"].mean(axis=0) for kind, of_draws in under.items()}
     r = folds.correlation(whole)
     value = summarise(r)
     value[:2] = whole.live_a.sum(), whole.live_b.sum()  # r is NaN throughout where the other network is dead
@@ -98,13 +98,13 @@ def matching(
         null[:2] = np.nan  # live units are the same by construction
     result = summary(STATISTICS, value, error, nulls)
     spread = {"long_name": "standard deviation of the statistic between rotations"}
-    result["rotated_standard_deviation"] = ("statistic", drawn["rotated"]["statistic"].std(axis=0, ddof=1), spread)
+    result["rotated_standard_deviation"] = ("statistic", under["rotated"]["statistic"].std(axis=0, ddof=1), spread)
     if rows_a is not None and rows_b is not None:
         rows.check(moments, rows_a, rows_b)
         of_rows = _of_rows(rows.of(rows_a), rows.of(rows_b), permutations, generator)
         result = xr.concat([result, of_rows], "statistic", join="outer")
     for side in "ab":
-        ranked = [drawn[kind][f"rank_{side}"].mean(axis=0) for kind in result["null_kind"].values]
+        ranked = [under[kind][f"rank_{side}"].mean(axis=0) for kind in result["null_kind"].values]
         ranks = {"long_name": "r with the best partner, from high to low, under a null"}
         result[f"r_semi_ranked_null_{side}"] = (("null_kind", f"rank_{side}"), ranked, ranks)
     partner = one_to_one_match(r)
